@@ -24,6 +24,9 @@ export class AlcoveError extends Error {
 /** A problem with one file or pattern: the operation goes on, and the exit code becomes a warning (1 or 100–127). */
 export class AlcoveWarning extends AlcoveError {}
 
+/** A value on the command line or in a pattern file that cannot be used: a usage error, exit code 2 in either mode. */
+export class ArgumentError extends AlcoveError {}
+
 /** Data that fails a checksum, MAC, id or format check. It is never returned as data. */
 export class IntegrityError extends AlcoveError {
   constructor(message: string, msgid = "IntegrityError", exitCode = 90, args: readonly unknown[] = [message], hint?: string) {
