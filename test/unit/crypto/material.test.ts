@@ -1,0 +1,121 @@
+import { createCipheriv, createHmac, randomBytes } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import {
+  blocksOf,
+  ENVELOPE_SIZE,
+  type KeyMaterial,
+  nonceOf,
+  plaintextMaterial,
+  Sealer,
+} from "../../../src/crypto/material.ts";
+import { KEY_MODES, type KeyMode, keyMode } from "../../../src/crypto/modes.ts";
+import { IntegrityError } from "../../../src/errors.ts";
+
+function material(mode: KeyMode): KeyMaterial {
+  if (mode === "none") return plaintextMaterial();
+  const long = keyMode(mode).idHash === "blake2b" ? 128 : 32;
+  return {
+    mode,
+    encKey: randomBytes(32),
+    encHmacKey: randomBytes(long),
+    idKey: randomBytes(long),
+    chunkSeed: 7,
+  };
+}
+
+describe.each(KEY_MODES.map((m) => m.mode))("sealer, %s", (mode) => {
+  const sealer = new Sealer(material(mode));
+  test("opens what it sealed, at any size and nonce", () => {
+    for (const size of [0, 1, 15, 16, 17, 31, 4096, 70001]) {
+      for (const nonce of [0, 1, 2 ** 32 - 1, 2 ** 32, 2 ** 40 + 5]) {
+        const data = randomBytes(size);
+        const blob = sealer.seal(data, nonce);
+        expect(blob.length).toBe(size + sealer.overhead);
+        expect(Buffer.from(sealer.open(blob)).equals(data)).toBe(true);
+        if (keyMode(mode).encrypted) expect(nonceOf(blob)).toBe(nonce);
+      }
+    }
+  });
+  test("sealInto writes the same bytes into the middle of a buffer", () => {
+    const data = randomBytes(1000);
+    const out = new Uint8Array(2000).fill(0xee);
+    const n = sealer.sealInto(data, out, 13, 99);
+    expect(Buffer.from(out.subarray(13, 13 + n)).equals(sealer.seal(data, 99))).toBe(true);
+    expect(out[12]).toBe(0xee);
+    expect(out[13 + n]).toBe(0xee);
+    expect(() => sealer.sealInto(data, out, 1000, 99)).toThrow(RangeError);
+  });
+  test("ids", () => {
+    const data = randomBytes(100);
+    const id = sealer.idHash(data);
+    expect(id.length).toBe(32);
+    sealer.checkId(id, data);
+    expect(() => sealer.checkId(id, randomBytes(100))).toThrow(IntegrityError);
+  });
+  test("refuses a wrong type and an empty object", () => {
+    const blob = sealer.seal(randomBytes(10), 0);
+    blob[0] = 0x77;
+    expect(() => sealer.open(blob)).toThrow(IntegrityError);
+    expect(() => sealer.open(new Uint8Array(0))).toThrow(IntegrityError);
+  });
+});
+
+test("every single bit flip behind the type byte fails the MAC", () => {
+  for (const mode of ["repokey", "repokey-blake2"] as const) {
+    const sealer = new Sealer(material(mode));
+    const blob = sealer.seal(randomBytes(40), 3);
+    for (let bit = 8; bit < blob.length * 8; bit++) {
+      const bad = blob.slice();
+      bad[bit >> 3]! ^= 1 << (bit & 7);
+      expect(() => sealer.open(bad)).toThrow(IntegrityError);
+    }
+    for (let length = 0; length < ENVELOPE_SIZE; length++) {
+      expect(() => sealer.open(blob.subarray(0, length))).toThrow(IntegrityError);
+    }
+  }
+});
+
+test("the envelope is AES-256-CTR and HMAC-SHA256 over iv and ciphertext", () => {
+  const m = material("repokey");
+  const data = randomBytes(77);
+  const blob = new Sealer(m).seal(data, 258);
+  const iv = Buffer.alloc(16);
+  iv.writeUInt16BE(258, 14);
+  const ct = createCipheriv("aes-256-ctr", m.encKey, iv).update(data);
+  const body = Buffer.concat([iv.subarray(8), ct]);
+  const mac = createHmac("sha256", m.encHmacKey).update(body).digest();
+  expect(Buffer.from(blob).equals(Buffer.concat([Buffer.from([3]), mac, body]))).toBe(true);
+});
+
+test("a repokey reads objects of the old passphrase type; nonces out of range are refused", () => {
+  const sealer = new Sealer(material("repokey"));
+  const blob = sealer.seal(randomBytes(10), 0);
+  blob[0] = 1;
+  expect(sealer.open(blob).length).toBe(10);
+  expect(() => sealer.seal(randomBytes(10), -1)).toThrow(RangeError);
+  expect(() => sealer.seal(randomBytes(10), 2 ** 53)).toThrow(RangeError);
+  blob.fill(0xff, 33, 41);
+  expect(() => nonceOf(blob)).toThrow(IntegrityError);
+  expect([0, 1, 16, 17].map(blocksOf)).toEqual([0, 1, 1, 2]);
+});
+
+test("keys of a wrong length are refused, and the kernels given are used", () => {
+  expect(() => new Sealer({ ...material("repokey"), encKey: randomBytes(16) })).toThrow(IntegrityError);
+  expect(() => new Sealer({ ...material("repokey-blake2"), encHmacKey: randomBytes(32) })).toThrow(
+    IntegrityError,
+  );
+  const seen: string[] = [];
+  const kernels = {
+    blake2bPrefix: () => {
+      seen.push("b");
+      return new Uint8Array(32);
+    },
+    sha256: () => {
+      seen.push("s");
+      return new Uint8Array(32);
+    },
+  };
+  new Sealer(material("repokey-blake2"), kernels).seal(randomBytes(3), 0);
+  new Sealer(plaintextMaterial(), kernels).idHash(randomBytes(3));
+  expect(seen).toEqual(["b", "s"]);
+});
