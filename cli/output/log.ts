@@ -1,0 +1,122 @@
+// The log on stderr, as Borg's: plain messages, or one JSON object a line with --log-json (log_message records,
+// docs/internals/frontends.rst). Loggers have Python's dotted names; borg.output.* are opened by the option they
+// belong to (--list, --stats, --progress, --show-rc, --show-version) and borg.debug.* by --debug-topic.
+import { JsonFloat, jsonLine, type Json } from "./json.ts";
+import { type OutStream, replaceSurrogates } from "./stream.ts";
+
+export type Level = "debug" | "info" | "warning" | "error" | "critical";
+
+const rank: Record<Level, number> = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
+
+export interface LogOptions {
+  level: Level;
+  json: boolean;
+  /** Levels of single loggers; their children inherit them. */
+  levels?: Iterable<readonly [name: string, level: Level]>;
+  /** Text form "$LOG LEVEL name Remote: message", which a client of serve takes apart. */
+  serve?: boolean;
+  /** Called before a line is written, so that a progress line can be wiped first. */
+  beforeLine?: () => void;
+  now?: () => number;
+}
+
+export interface RecordOptions {
+  msgid?: string;
+  /** Logger the record belongs to. */
+  name?: string;
+}
+
+/** Name of records that no other name was given for. */
+export const MAIN_LOGGER = "borg.archiver";
+
+export class Logger {
+  readonly json: boolean;
+  private readonly stream: OutStream;
+  private readonly options: LogOptions;
+  private readonly levels: Map<string, Level>;
+  /** Set by the progress display: wipes its line. */
+  beforeLine: (() => void) | undefined;
+
+  constructor(stream: OutStream, options: LogOptions) {
+    this.stream = stream;
+    this.options = options;
+    this.json = options.json;
+    this.levels = new Map(options.levels ?? []);
+    this.beforeLine = options.beforeLine;
+  }
+
+  debug(message: string, record?: RecordOptions): void {
+    this.log("debug", message, record);
+  }
+  info(message: string, record?: RecordOptions): void {
+    this.log("info", message, record);
+  }
+  warning(message: string, record?: RecordOptions): void {
+    this.log("warning", message, record);
+  }
+  error(message: string, record?: RecordOptions): void {
+    this.log("error", message, record);
+  }
+  critical(message: string, record?: RecordOptions): void {
+    this.log("critical", message, record);
+  }
+
+  log(level: Level, message: string, record: RecordOptions = {}): void {
+    const name = record.name ?? MAIN_LOGGER;
+    if (!this.enabled(level, name)) return;
+    if (this.json) {
+      const data: Record<string, Json> = { type: "log_message", time: this.time() };
+      data["message"] = message;
+      data["levelname"] = level.toUpperCase();
+      data["name"] = name;
+      if (record.msgid) data["msgid"] = record.msgid;
+      this.line(jsonLine(data));
+    } else if (this.options.serve) {
+      for (const part of message.split("\n")) this.line(`$LOG ${level.toUpperCase()} ${name} Remote: ${part}`);
+    } else this.line(message);
+  }
+
+  /** A record of one of Borg's output loggers, e.g. output("list", …); written if its option was given. */
+  output(logger: "list" | "stats" | "show-rc" | "show-version" | "progress", message: string, level: Level = "info"): void {
+    this.log(level, message, { name: `borg.output.${logger}` });
+  }
+
+  /** A record of another type, such as file_status: written with --log-json only, whatever the level. */
+  record(data: Record<string, Json>): void {
+    this.line(jsonLine(data));
+  }
+
+  enabled(level: Level, name: string = MAIN_LOGGER): boolean {
+    return rank[level] >= rank[this.levelOf(name)];
+  }
+
+  /** Opens or closes a logger and its children. */
+  setLevel(name: string, level: Level): void {
+    this.levels.set(name, level);
+  }
+
+  /** Seconds since the epoch, as a Python float. */
+  time(): JsonFloat {
+    return new JsonFloat((this.options.now ?? Date.now)() / 1000);
+  }
+
+  /** Text as it is, outside of all loggers (prompts, usage). */
+  raw(text: string): void {
+    this.beforeLine?.();
+    this.stream.write(text);
+  }
+
+  private line(text: string): void {
+    this.beforeLine?.();
+    this.stream.write(`${replaceSurrogates(text)}\n`);
+  }
+
+  private levelOf(name: string): Level {
+    for (let n = name; n; n = n.slice(0, Math.max(0, n.lastIndexOf(".")))) {
+      const level = this.levels.get(n);
+      if (level) return level;
+    }
+    if (name.startsWith("borg.debug.")) return "warning";
+    return this.options.level;
+  }
+}
