@@ -1,0 +1,37 @@
+// Cutting a stream into chunks as Borg 1.x does, in the core's memory. A chunker looks at a buffer that starts at
+// a chunk's start and says which chunks are certain; what remains, the caller moves to the front, appends to, and
+// shows again.
+
+import type { Core } from "../core/index.ts";
+import { Buzhash } from "./buzhash.ts";
+import { FixedChunker } from "./fixed.ts";
+import type { ChunkerParams } from "./params.ts";
+
+export { Buzhash } from "./buzhash.ts";
+export { FixedChunker } from "./fixed.ts";
+export {
+  type BuzhashParams,
+  type ChunkerParams,
+  defaultChunkerParams,
+  type FixedParams,
+  itemsChunkerParams,
+  parseChunkerParams,
+} from "./params.ts";
+
+export interface Chunker {
+  /** Largest chunk in bytes; a buffer of this size always gives at least one chunk. */
+  readonly maxSize: number;
+  /**
+   * The lengths of the chunks at the front of [ptr, ptr + length) that no further data can change. The buffer
+   * starts at a chunk's start; with `eof` it ends at the stream's end and the lengths sum to `length`.
+   * `from`: how long the buffer was when an earlier call found no cut in it (0 if there was none).
+   */
+  cuts(ptr: number, length: number, eof: boolean, from?: number): Uint32Array;
+  /** Forgets the position in the stream, before another file. */
+  reset(): void;
+}
+
+/** The chunker for parsed parameters; `seed` is the repository's chunk_seed (signed or unsigned 32 bits). */
+export function createChunker(core: Core, params: ChunkerParams, seed: number): Chunker {
+  return params.algo === "fixed" ? new FixedChunker(params) : new Buzhash(core, { seed, ...params });
+}
