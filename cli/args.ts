@@ -20,14 +20,14 @@ export class Args {
   readonly command: CommandSpec;
   /** -e, --exclude-from, --pattern and --patterns-from in the order given. */
   readonly patternOps: readonly PatternOp[];
-  private readonly values: ReadonlyMap<string, OptionValue>;
+  private readonly values: Map<string, OptionValue>;
   private readonly positionals: ReadonlyMap<string, string | readonly string[]>;
   private readonly place: Location | undefined;
 
   constructor(init: ArgsInit) {
     this.command = init.command;
     this.patternOps = init.patternOps;
-    this.values = init.values;
+    this.values = new Map(init.values);
     this.positionals = init.positionals;
     this.place = init.location;
   }
@@ -82,6 +82,12 @@ export class Args {
     return this.values.has(option) ? this.values.get(option) : (spec.default as OptionValue);
   }
 
+  /** Sets an option as if it had been given. */
+  override(option: string, value: OptionValue): void {
+    this.spec(option);
+    this.values.set(option, value);
+  }
+
   /** A positional of one word. */
   word(name: string): string | undefined {
     return this.positional(name) as string | undefined;
@@ -106,6 +112,8 @@ export class Args {
   }
 
   private find(option: string): OptionSpec | undefined {
-    return this.command.options.find((o) => o.name === option) ?? commonOptions.find((o) => o.name === option);
+    return (
+      this.command.options.find((o) => o.name === option) ?? commonOptions.find((o) => o.name === option)
+    );
   }
 }

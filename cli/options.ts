@@ -8,7 +8,14 @@ import { everyday } from "./table/everyday.ts";
 import type { CommandSpec, OptionSpec } from "./table/spec.ts";
 
 export { commonOptions } from "./table/groups.ts";
-export type { CommandSpec, Example, OptionSpec, PatternKind, PositionalSpec, ValueType } from "./table/spec.ts";
+export type {
+  CommandSpec,
+  Example,
+  OptionSpec,
+  PatternKind,
+  PositionalSpec,
+  ValueType,
+} from "./table/spec.ts";
 
 export const commands: readonly CommandSpec[] = [...everyday, ...care, ...admin, ...debugCommands];
 

@@ -11,7 +11,7 @@
 //
 // More liberal than argparse in one point: positionals may stand anywhere among the options, also where
 // argparse says "unrecognized arguments" because an earlier group of positionals was complete.
-import { commandGroups, commonOptions, commands, findCommand } from "./options.ts";
+import { commandGroups, commands, commonOptions, findCommand } from "./options.ts";
 import type { CommandSpec, OptionSpec, PatternKind } from "./table/spec.ts";
 import { argumentError, UsageError } from "./usage.ts";
 
@@ -45,7 +45,11 @@ interface Match {
   explicit: string | undefined;
 }
 
-const versionOption: OptionSpec = { name: "version", flags: ["-V", "--version"], help: "show the version and exit" };
+const versionOption: OptionSpec = {
+  name: "version",
+  flags: ["-V", "--version"],
+  help: "show the version and exit",
+};
 
 /** Parses what follows the program's name.
  *  @throws UsageError */
@@ -218,7 +222,12 @@ class Scanner {
       if (match.explicit !== undefined) {
         // "-vp" is -v and -p; "--stats=1" is an error.
         const next = match.flag.startsWith("--") ? undefined : this.find(`-${match.explicit[0] ?? ""}`);
-        if (!next) throw argumentError(option.flags, `ignored explicit argument '${match.explicit}'`, this.out.command);
+        if (!next)
+          throw argumentError(
+            option.flags,
+            `ignored explicit argument '${match.explicit}'`,
+            this.out.command,
+          );
         this.flag(match);
         if (this.out.kind !== "command") return;
         this.at--; // the inner call moves on by itself
@@ -287,7 +296,8 @@ class Scanner {
       if (list) list.push(value);
       else out.values.set(name, [value]);
     } else {
-      if (option.once && out.values.has(name)) throw argumentError(option.flags, "There can be only one.", out.command);
+      if (option.once && out.values.has(name))
+        throw argumentError(option.flags, "There can be only one.", out.command);
       out.values.set(name, value);
     }
   }
@@ -304,7 +314,11 @@ class Scanner {
     if (option.exclusive) {
       const other = this.exclusive.get(option.exclusive);
       if (other && other.option !== option) {
-        throw argumentError(option.flags, `not allowed with argument ${other.option.flags.join("/")}`, out.command);
+        throw argumentError(
+          option.flags,
+          `not allowed with argument ${other.option.flags.join("/")}`,
+          out.command,
+        );
       }
       this.exclusive.set(option.exclusive, match);
     }
@@ -316,7 +330,9 @@ class Scanner {
     let at = 0;
     const missing: string[] = [];
     positionals.forEach((p, i) => {
-      const neededAfter = positionals.slice(i + 1).filter((q) => q.nargs === undefined || q.nargs === "+").length;
+      const neededAfter = positionals
+        .slice(i + 1)
+        .filter((q) => q.nargs === undefined || q.nargs === "+").length;
       const available = Math.max(0, words.length - at - neededAfter);
       switch (p.nargs) {
         case undefined:
@@ -335,7 +351,8 @@ class Scanner {
     if (missing.length) {
       throw new UsageError(`the following arguments are required: ${missing.join(", ")}`, command);
     }
-    if (at < words.length) throw new UsageError(`unrecognized arguments: ${words.slice(at).join(" ")}`, command);
+    if (at < words.length)
+      throw new UsageError(`unrecognized arguments: ${words.slice(at).join(" ")}`, command);
   }
 }
 
@@ -344,7 +361,9 @@ function unknownCommand(name: string): UsageError {
   const group = name.split(" ")[0]!;
   const inGroup = commandGroups.has(group) ? names.filter((n) => n.startsWith(`${group} `)) : names;
   const best = nearest(name, inGroup);
-  const shown = [...new Set(inGroup.map((n) => (commandGroups.has(group) ? n.slice(group.length + 1) : n.split(" ")[0])))];
+  const shown = [
+    ...new Set(inGroup.map((n) => (commandGroups.has(group) ? n.slice(group.length + 1) : n.split(" ")[0]))),
+  ];
   const choices = shown.map((n) => `'${n}'`).join(", ");
   const hint = best ? ` Did you mean "${best}"?` : "";
   return new UsageError(

@@ -12,6 +12,10 @@ export class UsageError extends Error {
 }
 
 /** "argument -C/--compression: why" as argparse words it, so that the option is always named. */
-export function argumentError(flags: readonly string[] | string, why: string, command?: CommandSpec): UsageError {
+export function argumentError(
+  flags: readonly string[] | string,
+  why: string,
+  command?: CommandSpec,
+): UsageError {
   return new UsageError(`argument ${typeof flags === "string" ? flags : flags.join("/")}: ${why}`, command);
 }

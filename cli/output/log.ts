@@ -1,7 +1,7 @@
 // The log on stderr, as Borg's: plain messages, or one JSON object a line with --log-json (log_message records,
 // docs/internals/frontends.rst). Loggers have Python's dotted names; borg.output.* are opened by the option they
 // belong to (--list, --stats, --progress, --show-rc, --show-version) and borg.debug.* by --debug-topic.
-import { JsonFloat, jsonLine, type Json } from "./json.ts";
+import { type Json, JsonFloat, jsonLine } from "./json.ts";
 import { type OutStream, replaceSurrogates } from "./stream.ts";
 
 export type Level = "debug" | "info" | "warning" | "error" | "critical";
@@ -72,12 +72,17 @@ export class Logger {
       if (record.msgid) data["msgid"] = record.msgid;
       this.line(jsonLine(data));
     } else if (this.options.serve) {
-      for (const part of message.split("\n")) this.line(`$LOG ${level.toUpperCase()} ${name} Remote: ${part}`);
+      for (const part of message.split("\n"))
+        this.line(`$LOG ${level.toUpperCase()} ${name} Remote: ${part}`);
     } else this.line(message);
   }
 
   /** A record of one of Borg's output loggers, e.g. output("list", …); written if its option was given. */
-  output(logger: "list" | "stats" | "show-rc" | "show-version" | "progress", message: string, level: Level = "info"): void {
+  output(
+    logger: "list" | "stats" | "show-rc" | "show-version" | "progress",
+    message: string,
+    level: Level = "info",
+  ): void {
     this.log(level, message, { name: `borg.output.${logger}` });
   }
 

@@ -3,7 +3,7 @@
 // with percentage, rate and the time left. docs/internals/frontends.rst lists the records' fields; `eta` (seconds
 // left) and `rate` (units per second) are our additions.
 import type { Progress, ProgressSink } from "../../src/repository/types.ts";
-import { JsonFloat, type Json } from "./json.ts";
+import { type Json, JsonFloat } from "./json.ts";
 import type { Logger } from "./log.ts";
 import { type OutStream, replaceSurrogates } from "./stream.ts";
 import { truncateMiddle, width } from "./text.ts";
@@ -80,7 +80,8 @@ export class PercentProgress {
     this.lastPaint = now;
     while (this.nextAt <= percent) this.nextAt += this.step;
     const seconds = (now - this.started) / 1000;
-    const left = seconds >= 2 && current > 0 && current < total ? (seconds * (total - current)) / current : undefined;
+    const left =
+      seconds >= 2 && current > 0 && current < total ? (seconds * (total - current)) / current : undefined;
     const message = `${this.label} ${percent.toFixed(1).padStart(5)}%${info.length ? ` - ${info.join(" ")}` : ""}`;
     if (this.ctx.log.json) {
       this.ctx.log.record({
@@ -107,7 +108,13 @@ export class PercentProgress {
   }
 
   private common(finished: boolean): Record<string, Json> {
-    return { operation: this.operation, msgid: this.msgid, type: "progress_percent", finished, time: this.ctx.log.time() };
+    return {
+      operation: this.operation,
+      msgid: this.msgid,
+      type: "progress_percent",
+      finished,
+      time: this.ctx.log.time(),
+    };
   }
 }
 
@@ -136,7 +143,13 @@ export class MessageProgress {
   }
 
   private common(finished: boolean): Record<string, Json> {
-    return { operation: this.operation, msgid: this.msgid, type: "progress_message", finished, time: this.ctx.log.time() };
+    return {
+      operation: this.operation,
+      msgid: this.msgid,
+      type: "progress_message",
+      finished,
+      time: this.ctx.log.time(),
+    };
   }
 }
 
@@ -198,7 +211,8 @@ export class ArchiveProgress {
     const seconds = (now - this.started) / 1000;
     const rate = seconds > 0 ? counts.originalSize / seconds : 0;
     const fraction = this.fraction(counts);
-    const left = fraction !== undefined && seconds >= 2 && fraction < 1 ? seconds * (1 / fraction - 1) : undefined;
+    const left =
+      fraction !== undefined && seconds >= 2 && fraction < 1 ? seconds * (1 / fraction - 1) : undefined;
     if (this.ctx.log.json) {
       this.ctx.log.record({
         original_size: counts.originalSize,
@@ -208,7 +222,12 @@ export class ArchiveProgress {
         path: replaceSurrogates(path),
         ...(fraction === undefined
           ? {}
-          : { estimate: { percent: new JsonFloat(round1(fraction * 100)), eta: left === undefined ? null : Math.round(left) } }),
+          : {
+              estimate: {
+                percent: new JsonFloat(round1(fraction * 100)),
+                eta: left === undefined ? null : Math.round(left),
+              },
+            }),
         time: this.ctx.log.time(),
         type: "archive_progress",
         finished: false,

@@ -5,32 +5,25 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, read } from "node:fs";
 import { isatty } from "node:tty";
-import { jsonLine, type Json } from "./json.ts";
+import {
+  DEFAULTISH,
+  FALSISH,
+  type Prompter as LibraryPrompter,
+  type Question,
+  TRUISH,
+} from "../../src/crypto/environment.ts";
+import { type Json, jsonLine } from "./json.ts";
 import type { Logger } from "./log.ts";
 
-const truish = new Set(["Yes", "YES", "yes", "Y", "y", "1"]);
-const falsish = new Set(["No", "NO", "no", "N", "n", "0"]);
-const defaultish = new Set(["Default", "DEFAULT", "default", "D", "d", ""]);
-
-export interface Question {
-  /** The question; no line end is added. */
-  message?: string;
-  /** Said before answering true, false or with the default. */
+/** A question as the library asks it, with what only the command line needs. */
+export interface FullQuestion extends Partial<Question> {
+  /** Said before answering true or with the default. */
   trueMessage?: string;
-  falseMessage?: string;
   defaultMessage?: string;
-  /** Said after an answer that is none. */
-  invalidMessage?: string;
-  /** Asked again after that; without it and with `retry` the answer is simply read again. */
+  /** Asked again after an invalid answer. */
   retryMessage?: string;
-  /** Variable whose value is taken for the answer. */
-  envVar?: string;
-  default?: boolean;
-  /** Ask again after an invalid answer (default true). */
-  retry?: boolean;
   /** False: only the variable is asked. */
   prompt?: boolean;
-  msgid?: string;
 }
 
 export interface PromptSources {
@@ -41,25 +34,33 @@ export interface PromptSources {
   readLine?: () => Promise<string | undefined>;
 }
 
-export class Prompter {
+export class Prompter implements LibraryPrompter {
   private readonly from: PromptSources;
   constructor(from: PromptSources) {
     this.from = from;
   }
 
   /** True or false, as Borg's yes(). */
-  async confirm(question: Question): Promise<boolean> {
+  async yes(question: FullQuestion): Promise<boolean> {
     const { env } = this.from;
     const byDefault = question.default ?? false;
-    const msgid = question.msgid ?? question.envVar;
-    const say = (message: string | undefined, type: string, isPrompt = false, extra: Record<string, Json> = {}) => {
+    const msgid = question.msgid ?? question.envOverride;
+    const say = (
+      message: string | undefined,
+      type: string,
+      isPrompt = false,
+      extra: Record<string, Json> = {},
+    ) => {
       if (message === undefined) return;
       if (this.from.log.json) {
-        this.from.log.raw(`${jsonLine({ ...extra, type: `question_${type}`, msgid: msgid ?? null, message })}\n`);
+        this.from.log.raw(
+          `${jsonLine({ ...extra, type: `question_${type}`, msgid: msgid ?? null, message })}\n`,
+        );
       } else this.from.log.raw(isPrompt ? message : `${message}\n`);
     };
     say(question.message || undefined, "prompt", true);
-    let { envVar } = question;
+    let envVar = question.envOverride;
+    const truish = question.truish ?? TRUISH;
     for (;;) {
       let answer = envVar === undefined ? undefined : env[envVar];
       if (answer !== undefined) say(`${answer} (from ${envVar})`, "env_answer", false, { env_var: envVar! });
@@ -67,15 +68,15 @@ export class Prompter {
         if (question.prompt === false) return byDefault;
         answer = (await this.readLine()) ?? (byDefault ? "yes" : "no");
       }
-      if (defaultish.has(answer)) {
+      if (DEFAULTISH.includes(answer)) {
         say(question.defaultMessage, "accepted_default");
         return byDefault;
       }
-      if (truish.has(answer)) {
+      if (truish.includes(answer)) {
         say(question.trueMessage, "accepted_true");
         return true;
       }
-      if (falsish.has(answer)) {
+      if (FALSISH.includes(answer)) {
         say(question.falseMessage, "accepted_false");
         return false;
       }
@@ -87,15 +88,20 @@ export class Prompter {
     }
   }
 
+  /** Text on stderr, outside of the log. */
+  say(text: string): void {
+    this.from.log.raw(`${text}\n`);
+  }
+
   /** A line typed by the user, with echo; undefined at the end of input. */
-  async ask(prompt: string): Promise<string | undefined> {
+  async line(prompt: string): Promise<string | undefined> {
     this.from.log.raw(prompt);
     return this.readLine();
   }
 
   /** A secret typed on the terminal without echo, even if standard input is something else. Where there is no
    *  terminal it is a line of standard input. Undefined at the end of input. */
-  async secret(prompt: string): Promise<string | undefined> {
+  async password(prompt: string): Promise<string | undefined> {
     let tty: number | undefined;
     try {
       tty = openSync("/dev/tty", "r+");

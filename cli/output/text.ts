@@ -30,7 +30,9 @@ export function truncateMiddle(text: string, room: number): string {
   if (width(text) <= room) return text;
   if (room < 3 + 2) return "...".slice(0, room);
   const half = Math.floor((room - 3) / 2);
-  return `${take([...text], half).join("")}...${take([...text].reverse(), half).reverse().join("")}`;
+  return `${take([...text], half).join("")}...${take([...text].reverse(), half)
+    .reverse()
+    .join("")}`;
 }
 
 function take(chars: string[], room: number): string[] {

@@ -21,7 +21,13 @@ import {
 } from "./groups.ts";
 import type { CommandSpec, OptionSpec, PositionalSpec } from "./spec.ts";
 
-const keyPath = (help: string): PositionalSpec => ({ name: "path", label: "PATH", nargs: "?", type: "path", help });
+const keyPath = (help: string): PositionalSpec => ({
+  name: "path",
+  label: "PATH",
+  nargs: "?",
+  type: "path",
+  help,
+});
 
 const keyCommands: readonly CommandSpec[] = [
   {
@@ -79,7 +85,9 @@ const keyCommands: readonly CommandSpec[] = [
     name: "key migrate-to-repokey",
     section: "admin",
     summary: "turn a passphrase-only repository into a repokey one",
-    about: ["For repositories of very old versions, whose key was made from the passphrase alone. The keys stay the same and are saved in the repository."],
+    about: [
+      "For repositories of very old versions, whose key was made from the passphrase alone. The keys stay the same and are saved in the repository.",
+    ],
     options: [],
     positionals: [repository("what to migrate", "?")],
     examples: [{ line: "key migrate-to-repokey REPO", what: "once" }],
@@ -87,10 +95,15 @@ const keyCommands: readonly CommandSpec[] = [
 ];
 
 const tarFilter = (extra: Partial<OptionSpec> = {}): OptionSpec =>
-  valued("--tar-filter", "TAR_FILTER", "program that (de)compresses the tar stream; auto: by the file's name (default: auto)", {
-    default: "auto",
-    ...extra,
-  });
+  valued(
+    "--tar-filter",
+    "TAR_FILTER",
+    "program that (de)compresses the tar stream; auto: by the file's name (default: auto)",
+    {
+      default: "auto",
+      ...extra,
+    },
+  );
 
 const exportTar: CommandSpec = {
   name: "export-tar",
@@ -149,10 +162,19 @@ const serve: CommandSpec = {
     "Speaks Borg's protocol on standard input and output. It is started over ssh by a client; to limit what a client may do, give it as the command of a key in ~/.ssh/authorized_keys.",
   ],
   options: [
-    valued("--restrict-to-path", "PATH", "allow repositories below PATH only; repeatable", { repeat: "list" }),
-    valued("--restrict-to-repository", "PATH", "allow the repository at PATH only; repeatable", { repeat: "list" }),
+    valued("--restrict-to-path", "PATH", "allow repositories below PATH only; repeatable", {
+      repeat: "list",
+    }),
+    valued("--restrict-to-repository", "PATH", "allow the repository at PATH only; repeatable", {
+      repeat: "list",
+    }),
     flag("--append-only", "let clients only add; what they delete stays recoverable"),
-    valued("--storage-quota", "QUOTA", "largest size of a repository, e.g. 5G (before the repository's own setting)", { type: "quota" }),
+    valued(
+      "--storage-quota",
+      "QUOTA",
+      "largest size of a repository, e.g. 5G (before the repository's own setting)",
+      { type: "quota" },
+    ),
   ],
   positionals: [],
   examples: [
@@ -177,7 +199,9 @@ const help: CommandSpec = {
   name: "help",
   section: "more",
   summary: "help on a command or topic",
-  about: ["Topics: patterns, placeholders, compression. Commands of two words are asked for as in: key export --help."],
+  about: [
+    "Topics: patterns, placeholders, compression. Commands of two words are asked for as in: key export --help.",
+  ],
   options: [
     { ...flag("--epilog-only", "only the text that explains the command") },
     { ...flag("--usage-only", "only usage and options") },
@@ -208,7 +232,9 @@ const benchmark: readonly CommandSpec[] = [
     name: "benchmark cpu",
     section: "more",
     summary: "measure chunking, hashing, encryption and compression",
-    about: ["Measures every primitive in every implementation that this machine offers, and says which one is used."],
+    about: [
+      "Measures every primitive in every implementation that this machine offers, and says which one is used.",
+    ],
     options: [flag("--json", "as JSON")],
     positionals: [],
     examples: [{ line: "benchmark cpu", what: "how fast is this machine?" }],
@@ -220,7 +246,9 @@ const completions: CommandSpec = {
   name: "completions",
   section: "more",
   summary: "print completions for a shell, or the manual page",
-  about: ["Prints a completion script for bash, zsh or fish, or the manual page (man), made from the same table as this help."],
+  about: [
+    "Prints a completion script for bash, zsh or fish, or the manual page (man), made from the same table as this help.",
+  ],
   options: [],
   positionals: [{ name: "shell", label: "SHELL", help: "bash, zsh, fish or man" }],
   examples: [

@@ -38,10 +38,15 @@ const check: CommandSpec = {
     flag("--verify-data", "read and verify all data (takes long; not with --repository-only)"),
     flag("--repair", "try to repair what is found"),
     flag("--save-space", "use less space while repairing, but more time"),
-    valued("--max-duration", "SECONDS", "stop the repository check after SECONDS; the next such check goes on there", {
-      type: "int",
-      default: 0,
-    }),
+    valued(
+      "--max-duration",
+      "SECONDS",
+      "stop the repository check after SECONDS; the next such check goes on there",
+      {
+        type: "int",
+        default: 0,
+      },
+    ),
     ...archiveFilters,
   ],
   positionals: [repositoryOrArchive("what to check", "?")],
@@ -54,7 +59,11 @@ const check: CommandSpec = {
 };
 
 const keep = (flags: string, value: string, unit: string, extra: Partial<OptionSpec> = {}): OptionSpec =>
-  valued(flags, value, `keep the newest archive of each of the last N ${unit}`, { type: "int", default: 0, ...extra });
+  valued(flags, value, `keep the newest archive of each of the last N ${unit}`, {
+    type: "int",
+    default: 0,
+    ...extra,
+  });
 
 const prune: CommandSpec = {
   name: "prune",
@@ -71,7 +80,10 @@ const prune: CommandSpec = {
     quickStats("print statistics of what was deleted only"),
     list("list what is kept and what is deleted"),
     valued("--keep-within", "INTERVAL", "keep all archives younger than INTERVAL", { type: "interval" }),
-    { ...keep("--keep-last --keep-secondly", "SECONDLY", "seconds", { help: "keep the newest N archives" }), name: "keep-secondly" },
+    {
+      ...keep("--keep-last --keep-secondly", "SECONDLY", "seconds", { help: "keep the newest N archives" }),
+      name: "keep-secondly",
+    },
     keep("--keep-minutely", "MINUTELY", "minutes"),
     keep("-H --keep-hourly", "HOURLY", "hours"),
     keep("-d --keep-daily", "DAILY", "days"),
@@ -86,8 +98,14 @@ const prune: CommandSpec = {
   ],
   positionals: [repository("what to prune", "?")],
   examples: [
-    { line: "prune --list --keep-daily 7 --keep-weekly 4 --keep-monthly 6 REPO", what: "a usual set of rules" },
-    { line: "prune -n --list --keep-last 10 -a '{hostname}-*' REPO", what: "try it first, for this machine only" },
+    {
+      line: "prune --list --keep-daily 7 --keep-weekly 4 --keep-monthly 6 REPO",
+      what: "a usual set of rules",
+    },
+    {
+      line: "prune -n --list --keep-last 10 -a '{hostname}-*' REPO",
+      what: "try it first, for this machine only",
+    },
   ],
 };
 
@@ -101,10 +119,15 @@ const compact: CommandSpec = {
   options: [
     dryRun("do nothing"),
     flag("--cleanup-commits", "also remove segment files that hold nothing but an end mark (17 bytes)"),
-    valued("--threshold", "PERCENT", "rewrite segments of which at least PERCENT can be freed (default: 10)", {
-      type: "int",
-      default: 10,
-    }),
+    valued(
+      "--threshold",
+      "PERCENT",
+      "rewrite segments of which at least PERCENT can be freed (default: 10)",
+      {
+        type: "int",
+        default: 10,
+      },
+    ),
   ],
   positionals: [repository("what to compact", "?")],
   examples: [
@@ -179,15 +202,23 @@ const recreate: CommandSpec = {
     valued("--comment", "COMMENT", "new comment of the archive", { type: "placeholders", group: ARCHIVE }),
     timestamp,
     compression,
-    valued("--recompress", "MODE", "recompress data: never, if-different (other algorithm) or always (default: never; without MODE: if-different)", {
-      default: "never",
-      implied: "if-different",
-      choices: ["never", "if-different", "always"],
-      group: ARCHIVE,
-    }),
+    valued(
+      "--recompress",
+      "MODE",
+      "recompress data: never, if-different (other algorithm) or always (default: never; without MODE: if-different)",
+      {
+        default: "never",
+        implied: "if-different",
+        choices: ["never", "if-different", "always"],
+        group: ARCHIVE,
+      },
+    ),
     chunkerParams("cut the data anew with these parameters, or default (default: do not)", false),
   ],
-  positionals: [repositoryOrArchive("what to rewrite", "?"), paths("keep only these; patterns are understood")],
+  positionals: [
+    repositoryOrArchive("what to rewrite", "?"),
+    paths("keep only these; patterns are understood"),
+  ],
   examples: [
     { line: "recreate -n --list -e 'home/*/Downloads' REPO::monday", what: "see what would go" },
     { line: "recreate -C zstd,10 --recompress=always REPO", what: "compress everything better" },
@@ -223,7 +254,9 @@ const breakLock: CommandSpec = {
   name: "break-lock",
   section: "care",
   summary: "remove locks left behind",
-  about: ["Removes the locks of a repository and of its cache. Use it only when no other program works with them, on any machine."],
+  about: [
+    "Removes the locks of a repository and of its cache. Use it only when no other program works with them, on any machine.",
+  ],
   options: [],
   positionals: [repository("whose locks to remove", "?")],
   examples: [{ line: "break-lock REPO", what: "after a crash on another machine" }],

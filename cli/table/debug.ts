@@ -4,7 +4,12 @@ import type { CommandSpec, PositionalSpec } from "./spec.ts";
 
 const file = (help: string): PositionalSpec => ({ name: "path", label: "PATH", help });
 const id: PositionalSpec = { name: "id", label: "ID", help: "id of the object, 64 hex digits" };
-const ids: PositionalSpec = { name: "ids", label: "IDs", nargs: "+", help: "ids of objects, 64 hex digits each" };
+const ids: PositionalSpec = {
+  name: "ids",
+  label: "IDs",
+  nargs: "+",
+  help: "ids of objects, 64 hex digits each",
+};
 
 function debug(
   name: string,
@@ -26,7 +31,13 @@ function debug(
 }
 
 export const debugCommands: readonly CommandSpec[] = [
-  debug("info", "facts about this system", "Prints what a bug report should hold: versions, runtime, operating system.", [], ""),
+  debug(
+    "info",
+    "facts about this system",
+    "Prints what a bug report should hold: versions, runtime, operating system.",
+    [],
+    "",
+  ),
   debug(
     "dump-archive-items",
     "write the raw item chunks of an archive to files",

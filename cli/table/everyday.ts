@@ -1,8 +1,6 @@
 // Table of the commands people use every day: init, create, list, info, extract, diff, mount, umount.
 import {
   ARCHIVE,
-  FILESYSTEM,
-  INCLUDE_EXCLUDE,
   archive,
   archiveFilters,
   checkpointInterval,
@@ -10,8 +8,10 @@ import {
   chunkerParams,
   compression,
   dryRun,
+  FILESYSTEM,
   filter,
   flag,
+  INCLUDE_EXCLUDE,
   list,
   noFlags,
   numericIds,
@@ -48,13 +48,26 @@ const init: CommandSpec = {
     'Save the key: without it and the passphrase nobody can read the backups. See "key export".',
   ],
   options: [
-    valued("-e --encryption", "MODE", "how to encrypt; required", { required: true, choices: encryptionModes }),
-    flag("--append-only", "make the repository append-only: what is deleted stays recoverable"),
-    valued("--storage-quota", "QUOTA", "largest size of the repository, e.g. 5G or 1.5T (default: no limit)", { type: "quota" }),
-    flag("--make-parent-dirs", "make missing parent directories too"),
-    valued("--import-related-secrets", "PATH", "take the secrets that make chunk ids from PATH, as another repository exported them", {
-      type: "path",
+    valued("-e --encryption", "MODE", "how to encrypt; required", {
+      required: true,
+      choices: encryptionModes,
     }),
+    flag("--append-only", "make the repository append-only: what is deleted stays recoverable"),
+    valued(
+      "--storage-quota",
+      "QUOTA",
+      "largest size of the repository, e.g. 5G or 1.5T (default: no limit)",
+      { type: "quota" },
+    ),
+    flag("--make-parent-dirs", "make missing parent directories too"),
+    valued(
+      "--import-related-secrets",
+      "PATH",
+      "take the secrets that make chunk ids from PATH, as another repository exported them",
+      {
+        type: "path",
+      },
+    ),
   ],
   positionals: [repository("where to make it", "?")],
   examples: [
@@ -81,19 +94,32 @@ const create: CommandSpec = {
     list("list the items with their status"),
     filter,
     flag("--json", "statistics as JSON; implies --stats"),
-    flag("--no-cache-sync", "do not bring the chunks cache up to date; the files cache is not used either (experimental)"),
-    valued("--stdin-name", "NAME", "name in the archive for data from standard input (default: stdin)", { default: "stdin" }),
+    flag(
+      "--no-cache-sync",
+      "do not bring the chunks cache up to date; the files cache is not used either (experimental)",
+    ),
+    valued("--stdin-name", "NAME", "name in the archive for data from standard input (default: stdin)", {
+      default: "stdin",
+    }),
     valued("--stdin-user", "USER", "owner for such data (default: root)", { default: "root" }),
     valued("--stdin-group", "GROUP", "group for such data (default: root)", { default: "root" }),
-    valued("--stdin-mode", "M", "octal mode for such data (default: 0660)", { type: "octal", default: 0o660 }),
+    valued("--stdin-mode", "M", "octal mode for such data (default: 0660)", {
+      type: "octal",
+      default: 0o660,
+    }),
     flag("--content-from-command", "run PATH … as a command and store what it prints"),
-    flag("--paths-from-stdin", "read the paths to back up from standard input: exactly these, nothing below them"),
+    flag(
+      "--paths-from-stdin",
+      "read the paths to back up from standard input: exactly these, nothing below them",
+    ),
     flag("--paths-from-command", "run PATH … as a command and take its output as with --paths-from-stdin"),
     valued("--paths-delimiter", "DELIM", "separator of such paths (default: \\n)"),
     ...patternOptions,
     ...tagOptions,
     flag("--exclude-nodump", "leave out files with the nodump flag", { group: INCLUDE_EXCLUDE }),
-    flag("--exclude-dataless", "leave out files whose content is not on this machine (macOS cloud files)", { group: INCLUDE_EXCLUDE }),
+    flag("--exclude-dataless", "leave out files whose content is not on this machine (macOS cloud files)", {
+      group: INCLUDE_EXCLUDE,
+    }),
     flag("-x --one-file-system", "stay on the file systems of the given paths", { group: FILESYSTEM }),
     ...numericIds("store numeric user and group ids only", FILESYSTEM),
     flag("--noatime", "without effect: access times are not stored unless --atime is given", {
@@ -113,14 +139,25 @@ const create: CommandSpec = {
       once: true,
       group: FILESYSTEM,
     }),
-    valued("--files-changed", "MODE", "how a change during the backup is noticed: ctime, mtime or disabled (default: ctime)", {
-      default: "ctime",
-      choices: ["ctime", "mtime", "disabled"],
-      once: true,
+    valued(
+      "--files-changed",
+      "MODE",
+      "how a change during the backup is noticed: ctime, mtime or disabled (default: ctime)",
+      {
+        default: "ctime",
+        choices: ["ctime", "mtime", "disabled"],
+        once: true,
+        group: FILESYSTEM,
+      },
+    ),
+    flag("--read-special", "read devices and FIFOs as if they were files, also through symlinks", {
       group: FILESYSTEM,
     }),
-    flag("--read-special", "read devices and FIFOs as if they were files, also through symlinks", { group: FILESYSTEM }),
-    valued("--comment", "COMMENT", "comment stored with the archive", { type: "placeholders", default: "", group: ARCHIVE }),
+    valued("--comment", "COMMENT", "comment stored with the archive", {
+      type: "placeholders",
+      default: "",
+      group: ARCHIVE,
+    }),
     timestamp,
     checkpointInterval(ARCHIVE),
     chunkerParams(chunkerHelp, true),
@@ -128,8 +165,14 @@ const create: CommandSpec = {
   ],
   positionals: [archive("name of the new archive"), paths("what to back up")],
   examples: [
-    { line: "create --stats --progress /mnt/usb/backup::{hostname}-{now} ~/Documents ~/Pictures", what: "two directories" },
-    { line: "create -C zstd,6 -e '*.iso' -e '*/node_modules' REPO::home-{now} ~", what: "smaller, without some files" },
+    {
+      line: "create --stats --progress /mnt/usb/backup::{hostname}-{now} ~/Documents ~/Pictures",
+      what: "two directories",
+    },
+    {
+      line: "create -C zstd,6 -e '*.iso' -e '*/node_modules' REPO::home-{now} ~",
+      what: "smaller, without some files",
+    },
     { line: "create -x REPO::system-{now} / -e /proc -e /sys -e /tmp", what: "a whole system, as root" },
     { line: "mysqldump --all-databases | alcove create REPO::db-{now} -", what: "the output of a program" },
   ],
@@ -222,8 +265,13 @@ const diff: CommandSpec = {
   options: [
     ...numericIds("compare numeric user and group ids only"),
     flag("--same-chunker-params", "take it that both archives were chunked alike"),
-    flag("--sort", "sort by path", { deprecated: 'Warning: "--sort" is deprecated. Use "--sort-by=path" instead.' }),
-    valued("--sort-by", "FIELDS", "sort by these fields; > before a field for descending", { type: "diff-sort", once: true }),
+    flag("--sort", "sort by path", {
+      deprecated: 'Warning: "--sort" is deprecated. Use "--sort-by=path" instead.',
+    }),
+    valued("--sort-by", "FIELDS", "sort by these fields; > before a field for descending", {
+      type: "diff-sort",
+      once: true,
+    }),
     flag("--content-only", "compare contents, not metadata"),
     flag("--json-lines", "one JSON object a line"),
     ...patternOptions,
@@ -235,7 +283,10 @@ const diff: CommandSpec = {
   ],
   examples: [
     { line: "diff REPO::monday tuesday", what: "all changes" },
-    { line: "diff --content-only --sort-by '>size_diff' REPO::monday tuesday home", what: "what grew most, below home" },
+    {
+      line: "diff --content-only --sort-by '>size_diff' REPO::monday tuesday home",
+      what: "what grew most, below home",
+    },
   ],
   bypassLock: true,
 };
@@ -274,11 +325,22 @@ const umount: CommandSpec = {
   name: "umount",
   section: "everyday",
   summary: "unmount what mount has mounted",
-  about: ["Unmounts a file system that the mount command has mounted. The system's umount and fusermount -u do the same."],
+  about: [
+    "Unmounts a file system that the mount command has mounted. The system's umount and fusermount -u do the same.",
+  ],
   options: [],
   positionals: [{ name: "mountpoint", label: "MOUNTPOINT", help: "where it is mounted" }],
   examples: [{ line: "umount /mnt/backup", what: "end the mount" }],
   bypassLock: true,
 };
 
-export const everyday: readonly CommandSpec[] = [init, create, listCommand, info, extract, diff, mount, umount];
+export const everyday: readonly CommandSpec[] = [
+  init,
+  create,
+  listCommand,
+  info,
+  extract,
+  diff,
+  mount,
+  umount,
+];

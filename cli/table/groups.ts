@@ -9,13 +9,22 @@ export const FILESYSTEM = "Filesystem options";
 export const ARCHIVE = "Archive options";
 
 /** A flag without a value. */
-export function flag(flags: string | readonly string[], help: string, extra: Partial<OptionSpec> = {}): OptionSpec {
+export function flag(
+  flags: string | readonly string[],
+  help: string,
+  extra: Partial<OptionSpec> = {},
+): OptionSpec {
   const list = typeof flags === "string" ? flags.split(" ") : flags;
   return { name: optionName(list), flags: list, help, ...extra };
 }
 
 /** An option with a value. */
-export function valued(flags: string, value: string, help: string, extra: Partial<OptionSpec> = {}): OptionSpec {
+export function valued(
+  flags: string,
+  value: string,
+  help: string,
+  extra: Partial<OptionSpec> = {},
+): OptionSpec {
   const list = flags.split(" ");
   return { name: optionName(list), flags: list, value, help, ...extra };
 }
@@ -34,10 +43,15 @@ export const commonOptions: readonly OptionSpec[] = [
   level("--warning", "warning", "log warnings and errors (the default)"),
   { ...level("--info -v --verbose", "info", "say what is being done"), name: "info" },
   level("--debug", "debug", "log details for debugging"),
-  valued("--debug-topic", "TOPIC", "log the details of one TOPIC (logger borg.debug.TOPIC, or a full logger name); repeatable", {
-    repeat: "list",
-    group: COMMON,
-  }),
+  valued(
+    "--debug-topic",
+    "TOPIC",
+    "log the details of one TOPIC (logger borg.debug.TOPIC, or a full logger name); repeatable",
+    {
+      repeat: "list",
+      group: COMMON,
+    },
+  ),
   flag("-p --progress", "show progress", { group: COMMON }),
   flag("--iec", "sizes in KiB, MiB, GiB (powers of 1024)", { group: COMMON }),
   flag("--log-json", "one JSON object per log line on stderr", { group: COMMON }),
@@ -55,7 +69,10 @@ export const commonOptions: readonly OptionSpec[] = [
     group: COMMON,
   }),
   valued("--remote-path", "PATH", "program to start on the server (default: borg)", { group: COMMON }),
-  valued("--upload-ratelimit", "RATE", "limit the upload to RATE KiB/s (0: no limit)", { type: "int", group: COMMON }),
+  valued("--upload-ratelimit", "RATE", "limit the upload to RATE KiB/s (0: no limit)", {
+    type: "int",
+    group: COMMON,
+  }),
   valued("--remote-ratelimit", "RATE", "old spelling of --upload-ratelimit", {
     type: "int",
     standsFor: "upload-ratelimit",
@@ -73,15 +90,25 @@ export const commonOptions: readonly OptionSpec[] = [
     group: COMMON,
   }),
   flag("--consider-part-files", "treat the parts of interrupted files as normal files", { group: COMMON }),
-  valued("--debug-profile", "FILE", "write a CPU profile (.cpuprofile, for browsers' developer tools) to FILE", {
-    group: COMMON,
-  }),
+  valued(
+    "--debug-profile",
+    "FILE",
+    "write a CPU profile (.cpuprofile, for browsers' developer tools) to FILE",
+    {
+      group: COMMON,
+    },
+  ),
   valued("--rsh", "RSH", "command that connects to the server (default: ssh)", { group: COMMON }),
-  valued("--workers", "N", "worker threads: 0 works in one thread (default: the number of cores, at most 4)", {
-    type: "int",
-    group: COMMON,
-    own: true,
-  }),
+  valued(
+    "--workers",
+    "N",
+    "worker threads: 0 works in one thread (default: the number of cores, at most 4)",
+    {
+      type: "int",
+      group: COMMON,
+      own: true,
+    },
+  ),
 ];
 
 const pattern = (flags: string, value: string, help: string): OptionSpec => {
@@ -97,19 +124,33 @@ export const patternOptions: readonly OptionSpec[] = [
 ];
 
 export const tagOptions: readonly OptionSpec[] = [
-  flag("--exclude-caches", "leave out directories that hold a valid CACHEDIR.TAG", { group: INCLUDE_EXCLUDE }),
-  valued("--exclude-if-present", "NAME", "leave out directories that hold something called NAME; repeatable", {
-    repeat: "list",
+  flag("--exclude-caches", "leave out directories that hold a valid CACHEDIR.TAG", {
     group: INCLUDE_EXCLUDE,
   }),
-  flag("--keep-exclude-tags", "keep the tag itself of a directory that is left out because of it", { group: INCLUDE_EXCLUDE }),
+  valued(
+    "--exclude-if-present",
+    "NAME",
+    "leave out directories that hold something called NAME; repeatable",
+    {
+      repeat: "list",
+      group: INCLUDE_EXCLUDE,
+    },
+  ),
+  flag("--keep-exclude-tags", "keep the tag itself of a directory that is left out because of it", {
+    group: INCLUDE_EXCLUDE,
+  }),
 ];
 
-export const stripComponents = valued("--strip-components", "NUMBER", "remove NUMBER leading parts of each path; shorter paths are skipped", {
-  type: "int",
-  default: 0,
-  group: INCLUDE_EXCLUDE,
-});
+export const stripComponents = valued(
+  "--strip-components",
+  "NUMBER",
+  "remove NUMBER leading parts of each path; shorter paths are skipped",
+  {
+    type: "int",
+    default: 0,
+    group: INCLUDE_EXCLUDE,
+  },
+);
 
 export const nameFilters: readonly OptionSpec[] = [
   valued("-P --prefix", "PREFIX", "only archives whose name starts with PREFIX (old; use -a 'PREFIX*')", {
@@ -129,11 +170,16 @@ export const nameFilters: readonly OptionSpec[] = [
 
 export const archiveFilters: readonly OptionSpec[] = [
   ...nameFilters,
-  valued("--sort-by", "KEYS", "sort by these keys: timestamp, name, id (comma-separated; default: timestamp)", {
-    type: "sort-keys",
-    default: "timestamp",
-    group: ARCHIVE_FILTERS,
-  }),
+  valued(
+    "--sort-by",
+    "KEYS",
+    "sort by these keys: timestamp, name, id (comma-separated; default: timestamp)",
+    {
+      type: "sort-keys",
+      default: "timestamp",
+      group: ARCHIVE_FILTERS,
+    },
+  ),
   valued("--first", "N", "only the first N archives left by the other filters", {
     type: "positive",
     default: 0,
@@ -175,11 +221,16 @@ export const checkpointInterval = (group?: string): OptionSpec =>
     group,
   });
 
-export const compression = valued("-C --compression", "COMPRESSION", 'how to compress (default: lz4); see "help compression"', {
-  type: "compression",
-  default: "lz4",
-  group: ARCHIVE,
-});
+export const compression = valued(
+  "-C --compression",
+  "COMPRESSION",
+  'how to compress (default: lz4); see "help compression"',
+  {
+    type: "compression",
+    default: "lz4",
+    group: ARCHIVE,
+  },
+);
 
 export const timestamp = valued(
   "--timestamp",
@@ -203,9 +254,18 @@ export const stats = (help: string): OptionSpec => flag("-s --stats", help);
 export const quickStats = (help: string): OptionSpec => flag("--quick-stats", help);
 export const dryRun = (help: string): OptionSpec => flag("-n --dry-run", help);
 export const list = (help: string): OptionSpec => flag("--list", help);
-export const filter = valued("--filter", "STATUSCHARS", "list only items with one of these status characters", { once: true });
+export const filter = valued(
+  "--filter",
+  "STATUSCHARS",
+  "list only items with one of these status characters",
+  { once: true },
+);
 
-export const repository = (help: string, nargs?: "?", extra: Partial<PositionalSpec> = {}): PositionalSpec => ({
+export const repository = (
+  help: string,
+  nargs?: "?",
+  extra: Partial<PositionalSpec> = {},
+): PositionalSpec => ({
   name: "location",
   label: "REPOSITORY",
   archive: false,
@@ -225,4 +285,10 @@ export const archive = (help: string, label = "ARCHIVE"): PositionalSpec => ({
   archive: true,
   help,
 });
-export const paths = (help: string): PositionalSpec => ({ name: "paths", label: "PATH", nargs: "*", type: "path", help });
+export const paths = (help: string): PositionalSpec => ({
+  name: "paths",
+  label: "PATH",
+  nargs: "*",
+  type: "path",
+  help,
+});
