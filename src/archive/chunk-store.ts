@@ -1,0 +1,123 @@
+// Reference counting between archives and repository objects: adds chunks that are new, references those that
+// are known, and deletes an object when its last reference goes. The counts are those of Borg's chunks cache
+// (HashIndex with refcount, size, csize); MAX_VALUE is sticky, for counts that are not known exactly.
+import { type HashIndex, type HashIndexShare, MAX_VALUE } from "../core/hashindex.ts";
+import { AlcoveError, IntegrityError } from "../errors.ts";
+import { toHex } from "../format/bytes.ts";
+import type { ChunkRef } from "./item.ts";
+import type { Objects } from "./objects.ts";
+import type { ChunkSink } from "./pipeline/pipeline.ts";
+import type { Statistics } from "./stats.ts";
+
+const REFCOUNT = 0;
+const SIZE = 1;
+const CSIZE = 2;
+
+/** A repository that takes finished PUT entries in bulk (the local one does). */
+interface BulkRepository {
+  appendObjects(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): void;
+}
+const PUT_HEADER = 41;
+
+export class ChunkStore implements ChunkSink {
+  readonly objects: Objects;
+  readonly index: HashIndex;
+  /** Statistics of file contents. */
+  readonly stats: Statistics;
+  readonly #bulk: BulkRepository | undefined;
+  #share: HashIndexShare;
+
+  constructor(objects: Objects, index: HashIndex, stats: Statistics) {
+    this.objects = objects;
+    this.index = index;
+    this.stats = stats;
+    this.#share = index.share();
+    this.#bulk = "appendObjects" in objects.repository ? (objects.repository as unknown as BulkRepository) : undefined;
+  }
+
+  has(id: Uint8Array): boolean {
+    return this.index.find(id) >= 0;
+  }
+
+  /** Adds a reference to a known chunk. @param size used where the count came without sizes (no cache sync) */
+  reference(id: Uint8Array, size: number, stats = this.stats, part = false): ChunkRef {
+    const slot = this.index.find(id);
+    if (slot < 0) throw new AlcoveError(`Chunk ${toHex(id)} is missing in the chunks index.`);
+    const count = this.index.word(slot, REFCOUNT);
+    let known = this.index.word(slot, SIZE);
+    if (known === 0) {
+      known = size;
+      this.index.setWord(slot, SIZE, size);
+    } else if (size !== 0 && known !== size) {
+      throw new IntegrityError(`Chunk ${toHex(id)} has ${size} bytes here and ${known} in the chunks index.`);
+    }
+    if (count < MAX_VALUE) this.index.setWord(slot, REFCOUNT, count + 1);
+    const csize = this.index.word(slot, CSIZE);
+    stats.update(known, csize, false, part);
+    return { id, size: known, csize };
+  }
+
+  add(id: Uint8Array, size: number, csize: number, stats = this.stats): { chunk: ChunkRef; isNew: boolean } {
+    if (this.index.find(id) >= 0) return { chunk: this.reference(id, size, stats), isNew: false };
+    this.index.insert(id, 0, 1, size, csize);
+    stats.update(size, csize, true);
+    return { chunk: { id, size, csize }, isNew: true };
+  }
+
+  /** Adds a chunk by its plaintext (metadata and small things; files go through the pipeline). */
+  async addData(data: Uint8Array, stats: Statistics): Promise<ChunkRef> {
+    const id = this.objects.id(data);
+    if (this.index.find(id) >= 0) return this.reference(id, data.length, stats);
+    const blob = await this.objects.pack(data);
+    const { chunk } = this.add(id, data.length, blob.length, stats);
+    await this.objects.repository.put(id, blob);
+    return chunk;
+  }
+
+  /** Drops a reference; the object goes with the last one. @throws AlcoveError if the chunk is not known */
+  async dereference(id: Uint8Array, stats: Statistics, part = false): Promise<void> {
+    const slot = this.index.find(id);
+    if (slot < 0) throw new AlcoveError(`Chunk ${toHex(id)} is missing in the chunks index, which is damaged: aborting.`);
+    const count = this.index.word(slot, REFCOUNT);
+    const size = this.index.word(slot, SIZE);
+    const csize = this.index.word(slot, CSIZE);
+    if (count === 1) {
+      this.index.remove(slot);
+      await this.objects.repository.delete(id);
+      stats.update(-size, -csize, true, part);
+      return;
+    }
+    if (count < MAX_VALUE) this.index.setWord(slot, REFCOUNT, count - 1);
+    stats.update(-size, -csize, false, part);
+  }
+
+  async release(chunks: ChunkRef[]): Promise<void> {
+    for (const c of chunks) await this.dereference(c.id, this.stats);
+  }
+
+  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> | undefined {
+    if (this.#bulk) {
+      this.#bulk.appendObjects(buffer, entries);
+      return undefined;
+    }
+    return this.#putAll(buffer, entries);
+  }
+
+  async #putAll(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
+    for (const { id, offset, length } of entries) {
+      // A copy: a remote repository may send it after the slot has been given back to its worker.
+      await this.objects.repository.put(id, buffer.slice(offset + PUT_HEADER, offset + length));
+    }
+  }
+
+  newIndex(): HashIndexShare | undefined {
+    const share = this.index.share();
+    if (share.buffer === this.#share.buffer) return undefined;
+    this.#share = share;
+    return share;
+  }
+
+  reserveNonces(blocks: number): Promise<number> {
+    return this.objects.key.nonces.reserve(blocks);
+  }
+}

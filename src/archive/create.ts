@@ -1,0 +1,445 @@
+// Makes an archive from files: drives the walk, asks the files cache, sends changed files through the pipeline,
+// and writes items in the walk's order as they become complete. Borg's FilesystemObjectProcessors and
+// ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
+// before it leaves, so the archive is the same whatever the number of workers.
+import type { ChunkerParams } from "../chunker/index.ts";
+import type { CompressionSpec } from "../compress/index.ts";
+import {
+  AlcoveError,
+  type AlcoveWarning,
+  backupOSError,
+  BackupRaceCondition,
+  CancelledByUser,
+  FileChangedWarning,
+} from "../errors.ts";
+import { fsEncode } from "../format/bytes.ts";
+import { fs, type Stat } from "../runtime/index.ts";
+import type { ChunkStore } from "./chunk-store.ts";
+import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSpecial, isSymlink, S_IFBLK, S_IFMT, S_IFREG } from "./constants.ts";
+import type { ChunkRef, Item } from "./item.ts";
+import { type CaptureOptions, captureExtended, captureStat } from "./metadata-capture.ts";
+import { archivedPath, normalizePath, stripPrefixOf } from "./paths.ts";
+import type { FilesChanged } from "./pipeline/messages.ts";
+import { CHANGED } from "./pipeline/messages.ts";
+import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
+import { Statistics } from "./stats.ts";
+import { Walker, type WalkEvent, type WalkOptions } from "./walker.ts";
+import type { ArchiveWriter } from "./writer.ts";
+import { kernelChoice } from "../core/choose.ts";
+
+/** Remembers which files were seen with which chunks; Borg's files cache. */
+export interface FilesMemory {
+  /** @returns whether the path is known, and its chunk ids if the file has not changed since */
+  lookup(pathHash: Uint8Array, stat: Stat): { known: boolean; ids: Uint8Array[] | undefined };
+  memorize(pathHash: Uint8Array, stat: FileFacts, ids: readonly Uint8Array[]): void;
+}
+
+/** What the files cache keeps of a file's metadata. */
+export interface FileFacts {
+  size: number;
+  ino: number | bigint;
+  ctimeSec: number;
+  ctimeNsec: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+}
+
+export interface CreateOptions {
+  walk: WalkOptions;
+  capture: CaptureOptions;
+  compression: CompressionSpec;
+  chunker: ChunkerParams;
+  filesChanged: FilesChanged;
+  readSpecial: boolean;
+  /** Seconds; 0 for none. */
+  checkpointInterval: number;
+  workers: number;
+  cwd: string;
+  signal?: AbortSignal;
+  onStatus?: (status: string, path: string) => void;
+  onWarning?: (warning: AlcoveWarning) => void;
+  /** Called often; throttle in the callee. */
+  onProgress?: (stats: Statistics, path: string) => void;
+}
+
+interface Entry {
+  path: string;
+  item: Item | undefined;
+  status: string | undefined;
+  problem: AlcoveWarning | undefined;
+  file: PendingFile | undefined;
+  pathHash: Uint8Array | undefined;
+  facts: FileFacts | undefined;
+  /** The first of several hard links, which carries the chunks. */
+  master: Entry | undefined;
+  hardlinkKey: string | undefined;
+  failed: boolean;
+  finished: boolean;
+  parts: number;
+}
+
+const MAX_QUEUE = 4096;
+
+export class Creator {
+  readonly #writer: ArchiveWriter;
+  readonly #store: ChunkStore;
+  readonly #files: FilesMemory | undefined;
+  readonly #options: CreateOptions;
+  readonly #pipeline: CreatePipeline;
+  readonly #queue: Entry[] = [];
+  #head = 0;
+  readonly #hardlinks = new Map<string, Entry>();
+  #lastCheckpoint = performance.now();
+  #currentPath = "";
+
+  constructor(writer: ArchiveWriter, files: FilesMemory | undefined, options: CreateOptions) {
+    this.#writer = writer;
+    this.#store = writer.store;
+    this.#files = files;
+    this.#options = options;
+    const { material } = writer.manifest.key;
+    const largestChunk = options.chunker.algo === "fixed" ? Math.max(options.chunker.blockSize, options.chunker.headerSize) : 2 ** options.chunker.maxExp;
+    this.#pipeline = new CreatePipeline({
+      workers: options.workers,
+      sink: this.#store,
+      asyncSink: writer.manifest.objects.repository.isRemote,
+      // A chunk that does not compress grows by a few bytes; obfuscation may add up to its own size and more.
+      largestEntry: largestEntry(largestChunk, options.compression),
+      setup: {
+        material,
+        compression: options.compression,
+        chunker: options.chunker,
+        index: this.#store.index.share(),
+        filesChanged: options.filesChanged,
+        choice: kernelChoice(),
+        bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
+      },
+      onChunk: () => options.onProgress?.(this.#store.stats, this.#currentPath),
+    });
+  }
+
+  get stats(): Statistics {
+    return this.#store.stats;
+  }
+
+  /** Archives everything under the roots, in their order. */
+  async addPaths(roots: readonly string[]): Promise<void> {
+    const walker = new Walker(this.#options.walk);
+    for (const root of roots) {
+      const prefix = stripPrefixOf(root);
+      for (const event of walker.walk(normalizePath(root))) await this.#event(event, prefix);
+    }
+  }
+
+  /** Archives single paths, without descending into directories (--paths-from-stdin). */
+  async addPath(given: string): Promise<void> {
+    const path = normalizePath(given);
+    const { Stat } = await import("../runtime/index.ts");
+    let event: WalkEvent;
+    try {
+      event = { type: "entry", path, stat: fs.lstat(path, new Stat()), directory: undefined, name: path };
+    } catch (e) {
+      event = { type: "problem", path, problem: backupOSError(path, e as NodeJS.ErrnoException) };
+    }
+    await this.#event(event, stripPrefixOf(given));
+    if (event.type === "entry" && isDirectory(event.stat.mode)) await this.#event({ type: "status", path, status: "d" }, undefined);
+  }
+
+  /** Archives a stream as a regular file. */
+  async addStream(item: Item, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#options.onStatus?.("i", item.path);
+    const entry = newEntry(item.path);
+    entry.item = item;
+    item.hardlink_master = false;
+    const file = pendingFile(item.path, { size: 0, ino: 0, mode: S_IFREG, ctimeSec: 0, ctimeNsec: 0 }, true);
+    entry.file = file;
+    await this.finish();
+    this.#push(entry);
+    await this.#pipeline.stream(file, pieces);
+    await this.finish();
+  }
+
+  /** Waits until everything that was added is in the item stream. */
+  async finish(): Promise<void> {
+    await this.#pipeline.drain();
+    await this.#advance();
+    if (this.#head < this.#queue.length) throw new Error("create: the pipeline ended with files still open");
+  }
+
+  async close(): Promise<void> {
+    await this.#pipeline.close();
+  }
+
+  async #event(event: WalkEvent, prefix: string | undefined): Promise<void> {
+    if (this.#options.signal?.aborted) throw this.#options.signal.reason ?? new CancelledByUser();
+    const entry = newEntry(event.path);
+    if (event.type === "status") entry.status = event.status;
+    else if (event.type === "problem") entry.problem = event.problem;
+    else if (this.#options.walk.dryRun) entry.status = isDirectory(event.stat.mode) ? undefined : "-";
+    else {
+      try {
+        this.#process(entry, event, prefix);
+      } catch (e) {
+        if (!(e as NodeJS.ErrnoException).code) throw e;
+        entry.problem = backupOSError(event.path, e as NodeJS.ErrnoException);
+        entry.item = undefined;
+        entry.file = undefined;
+      }
+    }
+    this.#push(entry);
+    if (entry.file && !entry.file.done) await this.#pipeline.submit(entry.file);
+    // Most entries leave at once: nothing waits before them.
+    await this.#advance();
+    while (this.#queue.length - this.#head > MAX_QUEUE) {
+      await this.#pipeline.flush(true);
+      await this.#advance();
+    }
+  }
+
+  #push(entry: Entry): void {
+    this.#queue.push(entry);
+  }
+
+  #process(entry: Entry, event: WalkEvent & { type: "entry" }, prefix: string | undefined): void {
+    const { capture } = this.#options;
+    let { stat } = event;
+    const path = archivedPath(event.path, prefix);
+    if (path === undefined) {
+      entry.status = "x";
+      return;
+    }
+    let { mode } = stat;
+    let follow = false;
+    if (this.#options.readSpecial && isSymlink(mode)) {
+      const target = statTarget(event.path);
+      if (target && isSpecial(target.mode)) {
+        stat = target;
+        mode = target.mode;
+        follow = true;
+      }
+    }
+    const special = this.#options.readSpecial && isSpecial(mode);
+    const item: Item = { path, mode };
+    if (isDirectory(mode)) {
+      captureStat(item, stat, capture);
+      captureExtended(item, event.path, stat, capture, event.directory, event.name);
+      entry.item = item;
+      return; // its status follows when the walk leaves it
+    }
+    if (isSymlink(mode)) {
+      item.source = fs.readlink(event.path);
+      entry.status = "s";
+    } else if (!isRegular(mode) && !special) {
+      if (!isFifo(mode) && !isDevice(mode)) return; // sockets, doors: not archived
+      entry.status = isFifo(mode) ? "f" : (mode & S_IFMT) === S_IFBLK ? "b" : "c";
+      if (isDevice(mode)) item.rdev = stat.rdev;
+    }
+    const linked = stat.nlink > 1 && isHardlinkable(mode);
+    if (linked) {
+      const key = `${stat.dev}:${stat.ino}`;
+      const master = this.#hardlinks.get(key);
+      if (master && !master.failed) {
+        item.source = master.item!.path;
+        entry.master = master;
+        entry.status = "h";
+      } else {
+        entry.hardlinkKey = key;
+        this.#hardlinks.set(key, entry);
+      }
+    }
+    captureStat(item, stat, capture);
+    captureExtended(item, event.path, stat, capture, event.directory, event.name);
+    entry.item = item;
+    if (isSymlink(mode)) return;
+    if (!entry.master) item.hardlink_master = linked;
+    if (!isRegular(mode) && !special) return;
+    if (special) item.mode = S_IFREG | (mode & 0o7777);
+    entry.facts = factsOf(stat);
+    if (entry.master) return;
+    if (!special && this.#files && this.#unchanged(entry, item, stat)) return;
+    entry.file = pendingFile(event.path, stat, special || follow);
+  }
+
+  /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */
+  #unchanged(entry: Entry, item: Item, stat: Stat): boolean {
+    const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
+    entry.pathHash = this.#store.objects.id(fsEncode(full));
+    const { known, ids } = this.#files!.lookup(entry.pathHash, stat);
+    entry.status = known ? "M" : "A";
+    if (!ids?.every((id) => this.#store.has(id))) return false;
+    let size = 0;
+    const chunks: ChunkRef[] = [];
+    for (const id of ids) {
+      const chunk = this.#store.reference(id, 0);
+      size += chunk.size;
+      chunks.push(chunk);
+    }
+    item.chunks = chunks;
+    item.size = size;
+    entry.status = "U";
+    this.stats.nfiles++;
+    return true;
+  }
+
+  async #advance(): Promise<void> {
+    while (this.#head < this.#queue.length) {
+      const entry = this.#queue[this.#head]!;
+      if (entry.file && !entry.file.done) break;
+      // A hard link whose first name could not be read carries the contents itself.
+      if (entry.master?.failed && !entry.file) {
+        entry.item!.source = undefined;
+        entry.master = undefined;
+        entry.item!.hardlink_master = true;
+        entry.file = pendingFile(entry.path, { ...entry.facts!, mode: entry.item!.mode }, false);
+        await this.#pipeline.submit(entry.file);
+        await this.#pipeline.drain();
+      }
+      await this.#finish(entry);
+      this.#head++;
+      if (this.#head >= 1024 && this.#head * 2 > this.#queue.length) {
+        this.#queue.splice(0, this.#head);
+        this.#head = 0;
+      }
+    }
+    await this.#maybeCheckpoint();
+  }
+
+  async #finish(entry: Entry): Promise<void> {
+    const { onStatus, onWarning, onProgress } = this.#options;
+    const { item, file } = entry;
+    if (file) {
+      if (file.error) entry.problem = problemOf(entry.path, file.error);
+      else this.#complete(entry, item!, file);
+    }
+    if (entry.problem) {
+      entry.failed = true;
+      onWarning?.(entry.problem);
+      onStatus?.("E", entry.path);
+      return;
+    }
+    if (item) {
+      this.#currentPath = item.path;
+      onProgress?.(this.stats, item.path);
+      await this.#writer.add(item);
+      // The chunk list is in the stream now; hard links need the path only.
+      item.chunks = undefined;
+    }
+    entry.finished = true;
+    if (file && file.flags & CHANGED) {
+      if (entry.status) onStatus?.(entry.status, entry.path);
+      onWarning?.(new FileChangedWarning(entry.path));
+      entry.status = "C";
+    }
+    if (entry.status) onStatus?.(entry.status, entry.path);
+  }
+
+  #complete(entry: Entry, item: Item, file: PendingFile): void {
+    item.chunks = file.chunks;
+    let size = 0;
+    for (const c of file.chunks) size += c.size;
+    item.size = size;
+    this.stats.nfiles++;
+    if (file.fresh && !file.request.special) {
+      const s = file.fresh;
+      captureStat(item, s, this.#options.capture);
+      if (entry.facts) entry.facts = { ...s, ino: entry.facts.ino };
+    }
+    if (entry.parts > 0) {
+      // The parts have referenced every chunk; the whole file references them once more.
+      for (const c of file.chunks) this.#store.reference(c.id, c.size, this.stats, true);
+      this.stats.nfilesParts += entry.parts;
+    }
+    if (entry.pathHash && entry.facts && !(file.flags & CHANGED)) {
+      this.#files!.memorize(
+        entry.pathHash,
+        entry.facts,
+        file.chunks.map((c) => c.id),
+      );
+    }
+  }
+
+  async #maybeCheckpoint(): Promise<void> {
+    const { checkpointInterval } = this.#options;
+    if (!checkpointInterval || performance.now() - this.#lastCheckpoint < checkpointInterval * 1000) return;
+    await this.checkpoint();
+  }
+
+  /** Commits what there is as NAME.checkpoint. Files still being read go in as part files, so that every chunk
+   *  stored so far is referenced by the archive that is committed. */
+  async checkpoint(): Promise<void> {
+    for (let i = this.#head; i < this.#queue.length; i++) {
+      const entry = this.#queue[i]!;
+      const { file, item } = entry;
+      if (!file || !item || file.error || file.chunks.length <= file.written) continue;
+      const chunks = file.chunks.slice(file.written);
+      let size = 0;
+      for (const c of chunks) size += c.size;
+      file.written = file.chunks.length;
+      entry.parts++;
+      await this.#writer.add({ ...item, path: `${item.path}.borg_part_${entry.parts}`, part: entry.parts, chunks, size });
+    }
+    await this.#writer.checkpoint(this.stats);
+    this.#lastCheckpoint = performance.now();
+  }
+}
+
+function newEntry(path: string): Entry {
+  return {
+    path,
+    item: undefined,
+    status: undefined,
+    problem: undefined,
+    file: undefined,
+    pathHash: undefined,
+    facts: undefined,
+    master: undefined,
+    hardlinkKey: undefined,
+    failed: false,
+    finished: false,
+    parts: 0,
+  };
+}
+
+function pendingFile(
+  path: string,
+  stat: { size: number; ino: number | bigint; mode: number; ctimeSec: number; ctimeNsec: number },
+  special: boolean,
+): PendingFile {
+  const { size, ino, mode, ctimeSec, ctimeNsec } = stat;
+  return {
+    request: { path, special, size, ino, mode, ctimeSec, ctimeNsec },
+    chunks: [],
+    done: false,
+    flags: 0,
+    fresh: undefined,
+    error: undefined,
+    written: 0,
+  };
+}
+
+function factsOf(stat: Stat): FileFacts {
+  const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
+  return { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec };
+}
+
+function statTarget(path: string): Stat | undefined {
+  try {
+    return fs.stat(path);
+  } catch {
+    return undefined; // a dangling symlink is archived as the symlink it is
+  }
+}
+
+function problemOf(path: string, error: NonNullable<PendingFile["error"]>): AlcoveWarning {
+  if (error.code === "RACE") return new BackupRaceCondition(path);
+  return backupOSError(path, Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }));
+}
+
+function largestEntry(chunk: number, compression: CompressionSpec): number {
+  return chunk + (chunk >> 6) + 65536 + (compression.algorithm === "obfuscate" ? chunk : 0);
+}
+
+/** Refuses what cannot be an archive's name. */
+export function checkArchiveName(name: string): void {
+  if (name === "" || name.includes("/")) throw new AlcoveError(`"${name}" cannot be the name of an archive.`);
+}

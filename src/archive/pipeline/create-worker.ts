@@ -1,0 +1,97 @@
+// The worker's side of the create pipeline: takes jobs from its channel, runs the engine, publishes output
+// slots. It never touches the event loop while there is work; it sleeps on its poke word.
+import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
+import { prepareCodecs } from "../../compress/index.ts";
+import type { HashIndexShare } from "../../core/hashindex.ts";
+import { loadCore } from "../../core/index.ts";
+import {
+  Channel,
+  type ChannelShare,
+  GRANTS_GIVEN,
+  GRANTS_TAKEN,
+  INDEX_GENERATION,
+  JOB_SLOTS,
+  JOBS_DONE,
+  JOBS_POSTED,
+  OUT_PUBLISHED,
+  OUT_RELEASED,
+  OUT_SLOTS,
+  POKE,
+  STOP,
+} from "./channel.ts";
+import { Engine, type EngineSetup, type OutputSlot } from "./engine.ts";
+import { fileSource } from "./files.ts";
+import { readJob } from "./messages.ts";
+
+/** Serialisable start data of a create worker. */
+export interface CreateWorkerData {
+  channel: ChannelShare;
+  setup: EngineSetup;
+  module: WebAssembly.Module;
+}
+
+class Stopped extends Error {}
+
+/** Runs until the channel says stop. */
+export async function runCreateWorker(data: CreateWorkerData, port: MessagePort): Promise<void> {
+  await prepareCodecs(data.setup.compression);
+  const channel = new Channel(data.channel);
+  const engine = new Engine(loadCore(data.module), fileSource(), data.setup);
+  let generation = 0;
+
+  const waitUntil = (ready: () => boolean): void => {
+    for (;;) {
+      const seen = channel.get(POKE);
+      if (channel.get(STOP) !== 0) throw new Stopped();
+      if (ready()) return;
+      Atomics.wait(channel.control, POKE, seen);
+    }
+  };
+  const slot = (n: number): OutputSlot => ({
+    entries: channel.entries[n]!,
+    view: channel.recordViews[n]!,
+    entryPos: 0,
+    recordPos: 0,
+  });
+  const publish = (): void => {
+    const n = channel.get(OUT_PUBLISHED) % OUT_SLOTS;
+    channel.setOutLengths(n, engine.slot.entryPos, engine.slot.recordPos);
+    channel.raise(OUT_PUBLISHED);
+    channel.wakeMain();
+    waitUntil(() => channel.get(OUT_PUBLISHED) - channel.get(OUT_RELEASED) < OUT_SLOTS);
+    engine.slot = slot(channel.get(OUT_PUBLISHED) % OUT_SLOTS);
+  };
+  const refreshIndex = (): void => {
+    if (channel.get(INDEX_GENERATION) === generation) return;
+    for (;;) {
+      const message = receiveMessageOnPort(port) as { message: { index: HashIndexShare } } | undefined;
+      if (!message) return;
+      engine.useIndex(message.message.index);
+      generation++;
+    }
+  };
+
+  try {
+    engine.slot = slot(0);
+    for (;;) {
+      waitUntil(() => channel.get(JOBS_POSTED) > channel.get(JOBS_DONE));
+      refreshIndex();
+      const job = channel.jobs[channel.get(JOBS_DONE) % JOB_SLOTS]!;
+      for (const need of engine.run(readJob(job))) {
+        if (need === "slot") publish();
+        else {
+          channel.wakeMain();
+          waitUntil(() => channel.get(GRANTS_GIVEN) > channel.get(GRANTS_TAKEN));
+          const { first, end } = channel.takeGrant();
+          engine.grantNonces(first, end);
+          channel.wakeMain();
+        }
+      }
+      channel.raise(JOBS_DONE);
+      publish();
+    }
+  } catch (e) {
+    if (e instanceof Stopped) return;
+    throw e;
+  }
+}

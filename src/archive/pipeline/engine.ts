@@ -1,0 +1,420 @@
+// The engine of the create pipeline: reads files into WebAssembly memory and, without moving the bytes again,
+// chunks, hashes, looks the ids up, compresses and encrypts what is new, and lays finished PUT entries into an
+// output slot. The same code runs in every worker and, with --workers 0, in the main thread. It is a generator:
+// it yields where it needs something only its driver can give, a fresh output slot or more nonces.
+//
+// Small files are gathered until the buffer is full, so that the hash kernels get many independent chunks at
+// once; larger ones go through the buffer window by window. Cut points never depend on that.
+import { crc32 } from "node:zlib";
+import { type Chunker, type ChunkerParams, createChunker } from "../../chunker/index.ts";
+import { createCompressor, type CompressionSpec, type Compressor } from "../../compress/index.ts";
+import type { KernelChoice } from "../../core/choose.ts";
+import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
+import { createHasher, type Hasher } from "../../core/hasher.ts";
+import type { Core } from "../../core/index.ts";
+import { blocksOf, type KeyMaterial, Sealer } from "../../crypto/material.ts";
+import { idHasherKind } from "../ids.ts";
+import {
+  align4,
+  CHANGED,
+  CHUNK_RECORD_BYTES,
+  END_RECORD_BYTES,
+  type FilesChanged,
+  FRESH_STAT,
+  type FreshStat,
+  RECORD_END,
+  RECORD_ERROR,
+  RECORD_KNOWN,
+  RECORD_NEW,
+  type ReadRequest,
+  writeFreshStat,
+} from "./messages.ts";
+
+/** CRC, size, tag and key before the data of a PUT entry. */
+const PUT_HEADER = 4 + 4 + 1 + 32;
+const TAG_PUT = 0;
+const MAX_BATCH_CHUNKS = 512;
+const RECENT_LIMIT = 1 << 14;
+
+/** How the engine reaches files; src/runtime gives the real one. */
+export interface FileSource {
+  /** Opens for reading without following a final symlink, unless `special`. Throws errors with .code. */
+  open(path: Uint8Array, special: boolean): number;
+  fstat(fd: number): FreshStat & { ino: number | bigint };
+  /** Reads into the view at the file's position; 0 at the end. */
+  read(fd: number, into: Uint8Array): number;
+  close(fd: number): void;
+}
+
+/** Everything a worker needs to know, serialisable. */
+export interface EngineSetup {
+  material: KeyMaterial;
+  compression: CompressionSpec;
+  chunker: ChunkerParams;
+  index: HashIndexShare;
+  filesChanged: FilesChanged;
+  choice: KernelChoice;
+  /** Bytes of the read buffer; at least twice the largest chunk. */
+  bufferBytes: number;
+}
+
+/** One output slot as the engine fills it. */
+export interface OutputSlot {
+  entries: Uint8Array;
+  view: DataView;
+  entryPos: number;
+  recordPos: number;
+}
+
+/** What the driver must do before the engine is resumed: publish the slot and set a new one, grant nonces, or
+ *  set the next piece of input (runStream only). */
+export type Need = "slot" | "nonces" | "data";
+
+interface BatchFile {
+  /** Chunks of the batch before this file's end. */
+  chunksEnd: number;
+  flags: number;
+  stat: FreshStat | undefined;
+}
+
+class Vanished extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class Engine {
+  slot!: OutputSlot;
+  input: Uint8Array | undefined;
+  readonly #core: Core;
+  readonly #files: FileSource;
+  readonly #setup: EngineSetup;
+  readonly #chunker: Chunker;
+  readonly #hasher: Hasher;
+  readonly #sealer: Sealer;
+  readonly #compressor: Compressor;
+  #index: HashIndex;
+  readonly #buffer: number;
+  readonly #capacity: number;
+  readonly #table: number;
+  readonly #ids: number;
+  #scratch = new Uint8Array(64 * 1024);
+  #scratchView = new DataView(this.#scratch.buffer);
+  #nonce = 0;
+  #nonceEnd = 0;
+  #recent = new Set<string>();
+  // The batch: chunks already read, and where the files they belong to end.
+  #used = 0;
+  readonly #pointers: number[] = [];
+  readonly #lengths: number[] = [];
+  readonly #batch: BatchFile[] = [];
+
+  constructor(core: Core, files: FileSource, setup: EngineSetup) {
+    this.#core = core;
+    this.#files = files;
+    this.#setup = setup;
+    this.#chunker = createChunker(core, setup.chunker, setup.material.chunkSeed);
+    this.#hasher = createHasher(core, idHasherKind(setup.material), setup.choice);
+    this.#sealer = new Sealer(setup.material, core);
+    this.#compressor = createCompressor(setup.compression, core);
+    this.#index = HashIndex.attach(setup.index);
+    this.#capacity = setup.bufferBytes;
+    this.#buffer = core.alloc(setup.bufferBytes);
+    this.#table = core.alloc(MAX_BATCH_CHUNKS * 8);
+    this.#ids = core.alloc(MAX_BATCH_CHUNKS * 32);
+  }
+
+  /** A larger table has replaced the chunk index. */
+  useIndex(share: HashIndexShare): void {
+    this.#index = HashIndex.attach(share);
+  }
+
+  grantNonces(first: number, end: number): void {
+    this.#nonce = first;
+    this.#nonceEnd = end;
+  }
+
+  /** Processes the files of a job in order; every file gives its chunk records and one end or error record. */
+  *run(requests: Iterable<ReadRequest>): Generator<Need, void> {
+    for (const request of requests) {
+      if (this.#used > 0 && this.#used + request.size > this.#capacity) yield* this.#flush();
+      yield* this.#file(request);
+    }
+    yield* this.#flush();
+  }
+
+  /** Chunks and stores a stream as one file: yields "data" for the driver to set `input`, undefined at the end. */
+  *runStream(): Generator<Need, void> {
+    this.#chunker.reset();
+    let have = 0;
+    let scanned = 0;
+    for (;;) {
+      yield "data";
+      let piece = this.input;
+      if (piece === undefined) break;
+      while (piece.length > 0) {
+        const n = Math.min(piece.length, this.#capacity - have);
+        this.#core.u8.set(piece.subarray(0, n), this.#buffer + have);
+        have += n;
+        piece = piece.subarray(n);
+        if (have === this.#capacity) {
+          have = yield* this.#window(have, false, scanned);
+          scanned = have;
+        }
+      }
+    }
+    yield* this.#window(have, true, scanned);
+    this.#batch.push({ chunksEnd: 0, flags: 0, stat: undefined });
+    yield* this.#flush();
+  }
+
+  *#file(request: ReadRequest): Generator<Need, void> {
+    let fd: number;
+    try {
+      fd = this.#files.open(request.path, request.special);
+    } catch (e) {
+      yield* this.#fail(e);
+      return;
+    }
+    try {
+      const before = this.#files.fstat(fd);
+      if (!request.special) {
+        // Between the walk's stat and now the name may have been given to something else: never read that.
+        if ((before.mode & 0o170000) !== request.fileType || BigInt(before.ino) !== request.ino) {
+          throw new Vanished("RACE", "file type or inode changed");
+        }
+      }
+      let have = 0;
+      let ended = false;
+      const start = this.#buffer + this.#used;
+      const room = this.#capacity - this.#used;
+      while (have < room) {
+        const n = this.#read(fd, start + have, room - have);
+        if (n === 0) {
+          ended = true;
+          break;
+        }
+        have += n;
+        // One byte of room tells the end of file apart from a file that grew, without a read of its own.
+        if (have === before.size && !request.special && have < room && before.size > 0) {
+          const more = this.#read(fd, start + have, 1);
+          if (more === 0) {
+            ended = true;
+            break;
+          }
+          have += more;
+        }
+      }
+      if (!ended) {
+        yield* this.#largeFile(fd, request, before, have);
+        return;
+      }
+      this.#chunker.reset();
+      const cuts = this.#chunker.cuts(start, have, true);
+      if (this.#pointers.length + cuts.length > MAX_BATCH_CHUNKS) {
+        yield* this.#flushKeeping(start, have);
+        this.#push(this.#buffer, cuts);
+      } else this.#push(start, cuts);
+      this.#used = align4(this.#used + have);
+      this.#batch.push({ chunksEnd: this.#pointers.length, ...this.#verdict(fd, request, before) });
+      if (this.#pointers.length >= MAX_BATCH_CHUNKS - 8) yield* this.#flush();
+    } catch (e) {
+      yield* this.#fail(e);
+    } finally {
+      this.#files.close(fd);
+    }
+  }
+
+  // The file does not fit beside the batch: the batch goes first, then the file window by window.
+  *#largeFile(fd: number, request: ReadRequest, before: FreshStat, have: number): Generator<Need, void> {
+    yield* this.#flushKeeping(this.#buffer + this.#used, have);
+    this.#chunker.reset();
+    let ended = false;
+    let scanned = 0;
+    while (!ended) {
+      while (have < this.#capacity) {
+        const n = this.#read(fd, this.#buffer + have, this.#capacity - have);
+        if (n === 0) {
+          ended = true;
+          break;
+        }
+        have += n;
+      }
+      have = yield* this.#window(have, ended, scanned);
+      scanned = have;
+    }
+    this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
+    yield* this.#flush();
+  }
+
+  /** Stores the chunks that are certain in the first `have` bytes; moves the rest to the front, returns its size. */
+  *#window(have: number, ended: boolean, scanned: number): Generator<Need, number> {
+    const cuts = this.#chunker.cuts(this.#buffer, have, ended, scanned);
+    let done = 0;
+    for (let i = 0; i < cuts.length; i += MAX_BATCH_CHUNKS) {
+      const part = cuts.subarray(i, i + MAX_BATCH_CHUNKS);
+      this.#push(this.#buffer + done, part);
+      for (const n of part) done += n;
+      yield* this.#chunks(0, this.#hashBatch());
+      this.#pointers.length = 0;
+      this.#lengths.length = 0;
+    }
+    this.#core.u8.copyWithin(this.#buffer, this.#buffer + done, this.#buffer + have);
+    return have - done;
+  }
+
+  #read(fd: number, at: number, n: number): number {
+    return this.#files.read(fd, this.#core.u8.subarray(at, at + n));
+  }
+
+  #push(start: number, cuts: Uint32Array): void {
+    for (const n of cuts) {
+      this.#pointers.push(start);
+      this.#lengths.push(n);
+      start += n;
+    }
+  }
+
+  #verdict(fd: number, request: ReadRequest, before: FreshStat): Omit<BatchFile, "chunksEnd"> {
+    const after = this.#files.fstat(fd);
+    const mode = this.#setup.filesChanged;
+    let changed = false;
+    if (!request.special && mode !== "disabled") {
+      changed =
+        mode === "ctime"
+          ? before.ctimeSec !== after.ctimeSec || before.ctimeNsec !== after.ctimeNsec
+          : before.mtimeSec !== after.mtimeSec || before.mtimeNsec !== after.mtimeNsec;
+    }
+    const fresh =
+      request.special ||
+      before.size !== request.size ||
+      before.ctimeSec !== request.ctimeSec ||
+      before.ctimeNsec !== request.ctimeNsec;
+    return { flags: (changed ? CHANGED : 0) | (fresh ? FRESH_STAT : 0), stat: fresh ? before : undefined };
+  }
+
+  /** Flushes the batch; `have` bytes at `from` that do not belong to it move to the front of the buffer. */
+  *#flushKeeping(from: number, have: number): Generator<Need, void> {
+    yield* this.#flush();
+    this.#core.u8.copyWithin(this.#buffer, from, from + have);
+  }
+
+  *#flush(): Generator<Need, void> {
+    const hashed = this.#hashBatch();
+    let from = 0;
+    for (const file of this.#batch) {
+      yield* this.#chunks(from, file.chunksEnd);
+      from = file.chunksEnd;
+      yield* this.#end(file);
+    }
+    if (from !== hashed) yield* this.#chunks(from, hashed);
+    this.#pointers.length = 0;
+    this.#lengths.length = 0;
+    this.#batch.length = 0;
+    this.#used = 0;
+  }
+
+  #hashBatch(): number {
+    const n = this.#pointers.length;
+    if (n === 0) return 0;
+    const table = new Uint32Array(this.#core.u8.buffer, this.#table, n * 2);
+    for (let i = 0; i < n; i++) {
+      table[i * 2] = this.#pointers[i]!;
+      table[i * 2 + 1] = this.#lengths[i]!;
+    }
+    this.#hasher.many(this.#table, n, this.#ids);
+    return n;
+  }
+
+  *#chunks(from: number, to: number): Generator<Need, void> {
+    for (let i = from; i < to; i++) {
+      const idAt = this.#ids + i * 32;
+      const length = this.#lengths[i]!;
+      let memory = this.#core.u8;
+      let known = this.#index.find(memory, idAt) >= 0;
+      let name = "";
+      if (!known) {
+        name = latin1(memory, idAt);
+        known = this.#recent.has(name);
+      }
+      if (known) {
+        if (this.slot.recordPos + CHUNK_RECORD_BYTES > this.slot.view.byteLength) yield "slot";
+        this.#chunkRecord(RECORD_KNOWN, length, 0, idAt);
+        continue;
+      }
+      const compressed = this.#compressor.compress(memory.subarray(this.#pointers[i]!, this.#pointers[i]! + length));
+      const total = PUT_HEADER + this.#sealer.overhead + compressed.length;
+      if (this.#nonce + blocksOf(compressed.length) > this.#nonceEnd) yield "nonces";
+      if (
+        this.slot.entryPos + total > this.slot.entries.length ||
+        this.slot.recordPos + CHUNK_RECORD_BYTES > this.slot.view.byteLength
+      ) {
+        yield "slot";
+      }
+      memory = this.#core.u8;
+      this.#entry(compressed, total, memory.subarray(idAt, idAt + 32));
+      this.#chunkRecord(RECORD_NEW, length, total, idAt);
+      if (this.#recent.size >= RECENT_LIMIT) this.#recent.clear();
+      this.#recent.add(name);
+    }
+  }
+
+  #entry(compressed: Uint8Array, total: number, id: Uint8Array): void {
+    if (this.#scratch.length < total) {
+      this.#scratch = new Uint8Array(total * 2);
+      this.#scratchView = new DataView(this.#scratch.buffer);
+    }
+    const scratch = this.#scratch;
+    this.#scratchView.setUint32(4, total, true);
+    scratch[8] = TAG_PUT;
+    scratch.set(id, 9);
+    this.#sealer.sealInto(compressed, scratch, PUT_HEADER, this.#nonce);
+    if (this.#sealer.info.encrypted) this.#nonce += blocksOf(compressed.length);
+    this.#scratchView.setUint32(0, crc32(scratch.subarray(4, total)), true);
+    this.slot.entries.set(scratch.subarray(0, total), this.slot.entryPos);
+    this.slot.entryPos += total;
+  }
+
+  #chunkRecord(kind: number, size: number, entryBytes: number, idAt: number): void {
+    const { view } = this.slot;
+    const p = this.slot.recordPos;
+    view.setUint32(p, kind, true);
+    view.setUint32(p + 4, size, true);
+    view.setUint32(p + 8, entryBytes, true);
+    new Uint8Array(view.buffer, view.byteOffset + p + 12, 32).set(this.#core.u8.subarray(idAt, idAt + 32));
+    this.slot.recordPos = p + CHUNK_RECORD_BYTES;
+  }
+
+  *#end(file: BatchFile): Generator<Need, void> {
+    if (this.slot.recordPos + END_RECORD_BYTES > this.slot.view.byteLength) yield "slot";
+    const { view } = this.slot;
+    const p = this.slot.recordPos;
+    view.setUint32(p, RECORD_END, true);
+    view.setUint32(p + 4, file.flags, true);
+    if (file.stat) writeFreshStat(view, p + 8, file.stat);
+    this.slot.recordPos = p + END_RECORD_BYTES;
+  }
+
+  *#fail(cause: unknown): Generator<Need, void> {
+    // What was read before in this batch comes first: records are in the order of the requests.
+    yield* this.#flush();
+    const e = cause as NodeJS.ErrnoException;
+    if (!e.code) throw cause;
+    const text = new TextEncoder().encode([e.code, e.syscall ?? "read", e.message].join("\0")).subarray(0, 4096);
+    if (this.slot.recordPos + 8 + text.length + 4 > this.slot.view.byteLength) yield "slot";
+    const { view } = this.slot;
+    const p = this.slot.recordPos;
+    view.setUint32(p, RECORD_ERROR, true);
+    view.setUint32(p + 4, text.length, true);
+    new Uint8Array(view.buffer, view.byteOffset + p + 8, text.length).set(text);
+    this.slot.recordPos = align4(p + 8 + text.length);
+  }
+}
+
+function latin1(memory: Uint8Array, at: number): string {
+  let s = "";
+  for (let i = at; i < at + 16; i++) s += String.fromCharCode(memory[i]!);
+  return s;
+}

@@ -1,0 +1,152 @@
+// What goes through a channel: jobs (files to read, as bytes) and records (what became of them). Both are
+// written and read in place with a DataView; all numbers are little-endian, all records a multiple of 4 bytes.
+import { fsEncode } from "../../format/bytes.ts";
+
+/** What the main thread knows of a file when it hands it over. */
+export interface FileRequest {
+  path: string;
+  /** For --read-special: follow symlinks, expect any type. */
+  special: boolean;
+  ino: number | bigint;
+  mode: number;
+  size: number;
+  ctimeSec: number;
+  ctimeNsec: number;
+}
+
+/** Which time decides whether a file changed while it was read. */
+export type FilesChanged = "ctime" | "mtime" | "disabled";
+
+const TYPE_MASK = 0o170000;
+
+/** Writes requests into a job slot; `add` says whether it fits. */
+export class JobWriter {
+  readonly #slot: Uint8Array;
+  readonly #view: DataView;
+  #pos = 4;
+  count = 0;
+
+  constructor(slot: Uint8Array) {
+    this.#slot = slot;
+    this.#view = new DataView(slot.buffer, slot.byteOffset, slot.byteLength);
+  }
+
+  add(request: FileRequest): boolean {
+    const path = fsEncode(request.path);
+    const need = 40 + path.length + 4;
+    if (this.#pos + need > this.#slot.length) return false;
+    const v = this.#view;
+    const p = this.#pos;
+    v.setUint32(p, (request.special ? 1 : 0) | (request.mode & TYPE_MASK), true);
+    v.setBigUint64(p + 4, BigInt(request.ino), true);
+    v.setFloat64(p + 12, request.size, true);
+    v.setFloat64(p + 20, request.ctimeSec, true);
+    v.setUint32(p + 28, request.ctimeNsec, true);
+    v.setUint32(p + 32, path.length, true);
+    this.#slot.set(path, p + 36);
+    this.#pos = align4(p + 36 + path.length);
+    this.count++;
+    v.setUint32(0, this.count, true);
+    return true;
+  }
+}
+
+/** A request as the worker sees it. */
+export interface ReadRequest {
+  path: Uint8Array;
+  special: boolean;
+  fileType: number;
+  ino: bigint;
+  size: number;
+  ctimeSec: number;
+  ctimeNsec: number;
+}
+
+export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
+  const v = new DataView(slot.buffer, slot.byteOffset, slot.byteLength);
+  const n = v.getUint32(0, true);
+  let p = 4;
+  for (let i = 0; i < n; i++) {
+    const flags = v.getUint32(p, true);
+    const length = v.getUint32(p + 32, true);
+    yield {
+      special: (flags & 1) === 1,
+      fileType: flags & TYPE_MASK,
+      ino: v.getBigUint64(p + 4, true),
+      size: v.getFloat64(p + 12, true),
+      ctimeSec: v.getFloat64(p + 20, true),
+      ctimeNsec: v.getUint32(p + 28, true),
+      // A copy out of the shared memory: host calls take no shared buffers as paths.
+      path: slot.slice(p + 36, p + 36 + length),
+    };
+    p = align4(p + 36 + length);
+  }
+}
+
+export const RECORD_NEW = 1;
+export const RECORD_KNOWN = 2;
+export const RECORD_END = 3;
+export const RECORD_ERROR = 4;
+
+/** Bytes of a chunk record: kind, size, bytes of the entry (0 for a known chunk), id. */
+export const CHUNK_RECORD_BYTES = 12 + 32;
+/** Bytes of an end record: kind, flags, then the file's fresh metadata where FRESH_STAT is set. */
+export const END_RECORD_BYTES = 8 + 64;
+/** The file changed between stat and open, or while it was read: status C. */
+export const CHANGED = 1;
+/** The end record carries the metadata found at opening, because it differs from what was requested. */
+export const FRESH_STAT = 2;
+
+/** Metadata of a file as found when it was opened. */
+export interface FreshStat {
+  mode: number;
+  uid: number;
+  gid: number;
+  nlink: number;
+  size: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+  ctimeSec: number;
+  ctimeNsec: number;
+  atimeSec: number;
+  atimeNsec: number;
+}
+
+export function writeFreshStat(v: DataView, p: number, s: FreshStat): void {
+  v.setUint32(p, s.mode, true);
+  v.setUint32(p + 4, s.uid, true);
+  v.setUint32(p + 8, s.gid, true);
+  v.setUint32(p + 12, s.nlink, true);
+  v.setFloat64(p + 16, s.size, true);
+  v.setBigInt64(p + 24, BigInt(s.mtimeSec) * 1_000_000_000n + BigInt(s.mtimeNsec), true);
+  v.setBigInt64(p + 32, BigInt(s.ctimeSec) * 1_000_000_000n + BigInt(s.ctimeNsec), true);
+  v.setBigInt64(p + 40, BigInt(s.atimeSec) * 1_000_000_000n + BigInt(s.atimeNsec), true);
+}
+
+export function readFreshStat(v: DataView, p: number): FreshStat {
+  const time = (at: number): [number, number] => {
+    const ns = v.getBigInt64(at, true);
+    const nsec = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+    return [Number((ns - nsec) / 1_000_000_000n), Number(nsec)];
+  };
+  const [mtimeSec, mtimeNsec] = time(p + 24);
+  const [ctimeSec, ctimeNsec] = time(p + 32);
+  const [atimeSec, atimeNsec] = time(p + 40);
+  return {
+    mode: v.getUint32(p, true),
+    uid: v.getUint32(p + 4, true),
+    gid: v.getUint32(p + 8, true),
+    nlink: v.getUint32(p + 12, true),
+    size: v.getFloat64(p + 16, true),
+    mtimeSec,
+    mtimeNsec,
+    ctimeSec,
+    ctimeNsec,
+    atimeSec,
+    atimeNsec,
+  };
+}
+
+export function align4(n: number): number {
+  return (n + 3) & ~3;
+}

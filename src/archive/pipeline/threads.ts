@@ -1,0 +1,46 @@
+// Starts worker threads from the one file the program consists of: every thread loads the same file again and
+// sees from its data that it is a worker. From unbundled sources (Deno, Bun, tests) a small entry is used.
+import { Worker } from "node:worker_threads";
+import type { WorkerStart } from "../worker.ts";
+
+function entry(): URL {
+  return import.meta.url.endsWith(".ts") ? new URL("../worker-entry.ts", import.meta.url) : new URL(import.meta.url);
+}
+
+/** A started thread; `failure` is set once it has died of an error. */
+export interface Thread {
+  failure: Error | undefined;
+  post(message: unknown): void;
+  /** Waits for the thread to end by itself, then makes sure. */
+  join(): Promise<void>;
+}
+
+/** @param onFailure called (from the event loop) when the thread reports or dies of an error */
+export function startThread(start: WorkerStart, onFailure: (e: Error) => void): Thread {
+  const worker = new Worker(entry(), { workerData: start });
+  let ended: () => void = () => {};
+  const exit = new Promise<void>((resolve) => {
+    ended = resolve;
+  });
+  const thread: Thread = {
+    failure: undefined,
+    post: (message) => worker.postMessage(message),
+    async join() {
+      const timer = setTimeout(() => void worker.terminate(), 2000);
+      await exit;
+      clearTimeout(timer);
+    },
+  };
+  const fail = (e: Error): void => {
+    if (thread.failure) return;
+    thread.failure = e;
+    onFailure(e);
+  };
+  worker.on("message", (m: { failed?: string }) => {
+    if (m.failed) fail(new Error(m.failed));
+  });
+  worker.on("error", fail);
+  worker.on("exit", () => ended());
+  worker.unref();
+  return thread;
+}

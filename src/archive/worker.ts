@@ -1,0 +1,19 @@
+// Entry of every worker thread: the thread was started with { role, … } as its data and runs that role to its
+// end. A failure is posted to the main thread, which turns it into an error for the user.
+import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import type { CreateWorkerData } from "./pipeline/create-worker.ts";
+
+export type WorkerStart = { role: "create"; data: CreateWorkerData };
+
+/** Runs the role this thread was started for. Does nothing in the main thread. */
+export async function workerMain(): Promise<void> {
+  if (isMainThread || !parentPort) return;
+  const port = parentPort;
+  const start = workerData as WorkerStart;
+  try {
+    const { runCreateWorker } = await import("./pipeline/create-worker.ts");
+    await runCreateWorker(start.data, port);
+  } catch (e) {
+    port.postMessage({ failed: e instanceof Error ? (e.stack ?? e.message) : String(e) });
+  }
+}
