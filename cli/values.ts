@@ -166,12 +166,12 @@ async function convertText(type: ValueType, text: string, context: PlaceholderCo
     case "timestamp":
       return parseTimestampArgument(text);
     case "chunker-params": {
-      const { parseChunkerParams } = await import("../src/chunker/index.ts");
+      const { parseChunkerParams } = await import("../src/chunker/params.ts");
       parseChunkerParams(text);
       return text;
     }
     case "compression": {
-      const { parseCompression } = await import("../src/compress/index.ts");
+      const { parseCompression } = await import("../src/compress/spec.ts");
       parseCompression(text);
       return text;
     }

@@ -75,7 +75,7 @@ const prune: CommandSpec = {
   ],
   options: [
     dryRun("only say what would be deleted"),
-    flag("--force", "delete broken archives too", { repeat: "count" }),
+    flag("--force", "delete broken archives too"),
     stats("print statistics of what was deleted"),
     quickStats("print statistics of what was deleted only"),
     list("list what is kept and what is deleted"),
