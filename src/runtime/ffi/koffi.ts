@@ -1,0 +1,59 @@
+// Foreign calls on Node through koffi, an optional dependency with prebuilt binaries (glibc and musl).
+import { createRequire } from "node:module";
+import type { CFunction, CType, Ffi } from "./types.ts";
+
+interface Koffi {
+  load(path: string): { func(name: string, result: string, args: string[]): CFunction };
+  address(value: unknown): bigint;
+  errno(): number;
+  decode(address: bigint, type: string, length: number): ArrayLike<number>;
+}
+
+const types: Record<CType, string> = {
+  i32: "int32_t",
+  u32: "uint32_t",
+  word: "uintptr_t",
+  long: "intptr_t",
+  i64: "int64_t",
+};
+
+export function koffiFfi(): Ffi | undefined {
+  let koffi: Koffi;
+  try {
+    koffi = createRequire(import.meta.url)("koffi") as Koffi;
+  } catch {
+    return undefined; // not installed, or no binary for this machine
+  }
+  return {
+    name: "koffi",
+    open(names) {
+      for (const name of names) {
+        try {
+          const library = koffi.load(name);
+          return {
+            bind(symbol, result, args) {
+              try {
+                return library.func(
+                  symbol,
+                  types[result],
+                  args.map((a) => types[a]),
+                );
+              } catch {
+                return undefined;
+              }
+            },
+          };
+        } catch {
+          // the next name
+        }
+      }
+      return undefined;
+    },
+    arena(size) {
+      const memory = new Uint8Array(new ArrayBuffer(size));
+      return { memory, address: Number(koffi.address(memory)) };
+    },
+    peek: (address, length) => Uint8Array.from(koffi.decode(BigInt(address), "uint8_t", length)),
+    errno: () => koffi.errno(),
+  };
+}

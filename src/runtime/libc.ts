@@ -1,0 +1,198 @@
+// The C library's functions that no JavaScript runtime offers, through whichever foreign function interface
+// there is. Arguments are addresses inside one arena that never moves: strings and structures are written into
+// its regions first. One table serves glibc and musl, x86-64, arm64 and 32-bit arm.
+import { systemError } from "./errno.ts";
+import { openFfi } from "./ffi/index.ts";
+import type { CFunction, CLibrary, CType, Ffi } from "./ffi/types.ts";
+import { fsDecodeRange, fsEncode } from "./pathbytes.ts";
+import { is32bit, isLinux, runtime } from "./platform.ts";
+
+/** Regions of the arena: offset and size in bytes. PATH_MAX is 4096, a name 255, an attribute value 65536. */
+export const PATH_A = 0;
+export const PATH_B = 8192;
+export const NAME = 16384;
+export const STATX = 17408;
+export const SMALL = 17920;
+export const VALUE = 32768;
+export const VALUE_SIZE = 65536 + 4096;
+export const DIRENTS = VALUE + VALUE_SIZE;
+export const DIRENTS_SIZE = 131072;
+const ARENA_SIZE = DIRENTS + DIRENTS_SIZE;
+const PATH_REGION = 8192;
+
+type Signature = readonly [result: CType, args: readonly CType[], ...otherNames: string[]];
+
+const table = {
+  statx: ["i32", ["i32", "word", "i32", "u32", "word"]],
+  openat: ["i32", ["i32", "word", "i32", "u32"], "openat64"],
+  close: ["i32", ["i32"]],
+  getdents64: ["long", ["i32", "word", "word"]],
+  readlinkat: ["long", ["i32", "word", "word", "word"]],
+  symlinkat: ["i32", ["word", "i32", "word"]],
+  linkat: ["i32", ["i32", "word", "i32", "word", "i32"]],
+  unlinkat: ["i32", ["i32", "word", "i32"]],
+  renameat: ["i32", ["i32", "word", "i32", "word"]],
+  mkdirat: ["i32", ["i32", "word", "u32"]],
+  mkfifoat: ["i32", ["i32", "word", "u32"]],
+  mknodat: ["i32", ["i32", "word", "u32", "i64"]],
+  fchownat: ["i32", ["i32", "word", "u32", "u32", "i32"]],
+  fchown: ["i32", ["i32", "u32", "u32"]],
+  fchmodat: ["i32", ["i32", "word", "u32", "i32"]],
+  fchmod: ["i32", ["i32", "u32"]],
+  utimensat: ["i32", ["i32", "word", "word", "i32"]],
+  futimens: ["i32", ["i32", "word"]],
+  llistxattr: ["long", ["word", "word", "word"]],
+  flistxattr: ["long", ["i32", "word", "word"]],
+  lgetxattr: ["long", ["word", "word", "word", "word"]],
+  fgetxattr: ["long", ["i32", "word", "word", "word"]],
+  lsetxattr: ["i32", ["word", "word", "word", "word", "i32"]],
+  fsetxattr: ["i32", ["i32", "word", "word", "word", "i32"]],
+  lremovexattr: ["i32", ["word", "word"]],
+  fremovexattr: ["i32", ["i32", "word"]],
+  ioctl: ["i32", ["i32", "word", "word"]],
+  // On 32-bit glibc the plain names take a 32-bit off_t; musl's and every 64-bit one take 64 bits.
+  lseek: ["i64", ["i32", "i64", "i32"], "lseek64"],
+  posix_fadvise: ["i32", ["i32", "i64", "i64", "i32"], "posix_fadvise64"],
+  sync_file_range: ["i32", ["i32", "i64", "i64", "u32"]],
+  socket: ["i32", ["i32", "i32", "i32"]],
+  getaddrinfo: ["i32", ["word", "word", "word", "word"]],
+  freeaddrinfo: ["i32", ["word"]],
+  getpwuid_r: ["i32", ["u32", "word", "word", "word", "word"]],
+  getpwnam_r: ["i32", ["word", "word", "word", "word", "word"]],
+  getgrgid_r: ["i32", ["u32", "word", "word", "word", "word"]],
+  getgrnam_r: ["i32", ["word", "word", "word", "word", "word"]],
+} as const satisfies Record<string, Signature>;
+
+export type LibcName = keyof typeof table;
+
+/** System call numbers for a C library that is older than its function: x86-64, arm64, arm. */
+const syscalls: Partial<Record<LibcName, Partial<Record<string, number>>>> = {
+  getdents64: { x64: 217, arm64: 61, arm: 217 },
+  statx: { x64: 332, arm64: 291, arm: 397, riscv64: 291 },
+};
+
+/** With 64-bit times on a 32-bit machine: kernel 5.1 and later. */
+const UTIMENSAT_TIME64: Partial<Record<string, number>> = { arm: 412, ia32: 412 };
+
+export class Libc {
+  readonly ffi: Ffi;
+  readonly memory: Uint8Array;
+  readonly address: number;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly u16: Uint16Array;
+  private readonly library: CLibrary;
+  private readonly bound = new Map<LibcName, CFunction | null>();
+
+  constructor(ffi: Ffi, library: CLibrary) {
+    this.ffi = ffi;
+    this.library = library;
+    const { memory, address } = ffi.arena(ARENA_SIZE);
+    this.memory = memory;
+    this.address = address;
+    this.u32 = new Uint32Array(memory.buffer);
+    this.i32 = new Int32Array(memory.buffer);
+    this.u16 = new Uint16Array(memory.buffer);
+  }
+
+  /** The bound function, or undefined where this C library has none. */
+  find(name: LibcName): CFunction | undefined {
+    const known = this.bound.get(name);
+    if (known !== undefined) return known ?? undefined;
+    const [result, args, ...others]: Signature = table[name];
+    const order = is32bit ? [...others, name] : [name];
+    let f: CFunction | undefined;
+    if (is32bit && name === "utimensat") f = this.syscall(UTIMENSAT_TIME64[runtime.arch], result, args);
+    for (const symbol of order) f ??= this.library.bind(symbol, result, args);
+    f ??= this.syscall(syscalls[name]?.[runtime.arch], result, args);
+    this.bound.set(name, f ?? null);
+    return f;
+  }
+
+  private syscall(number: number | undefined, result: CType, args: readonly CType[]): CFunction | undefined {
+    if (number === undefined) return undefined;
+    // Every argument of these calls is one machine word, in the order of the C function.
+    const f = this.library.bind("syscall", "long", ["word", ...args]);
+    if (!f) return undefined;
+    return result === "long" || result === "i32" ? (...a) => f(number, ...a) : undefined;
+  }
+
+  get(name: LibcName): CFunction {
+    const f = this.find(name);
+    if (!f) throw systemError(name, 38 /* ENOSYS */);
+    return f;
+  }
+
+  /** Calls, and throws the system's error for a negative result. */
+  check(name: LibcName, path: string | undefined, ...args: number[]): number {
+    const result = this.get(name)(...args);
+    if (result < 0) throw systemError(name, this.ffi.errno(), path);
+    return result;
+  }
+
+  /** Puts a zero-terminated path at `region` and returns its address. */
+  path(path: string, region: number = PATH_A): number {
+    const n = path.length;
+    const memory = this.memory;
+    if (n < PATH_REGION) {
+      let i = 0;
+      for (; i < n; i++) {
+        const c = path.charCodeAt(i);
+        if (c > 0x7f || c === 0) break;
+        memory[region + i] = c;
+      }
+      if (i === n) {
+        memory[region + n] = 0;
+        return this.address + region;
+      }
+    }
+    this.bytes(fsEncode(path), region, PATH_REGION - 1, path);
+    return this.address + region;
+  }
+
+  /** Puts bytes and a closing zero at `region`. */
+  bytes(bytes: Uint8Array, region: number, room: number, path?: string): void {
+    if (bytes.includes(0)) throw systemError("path", 22 /* EINVAL */, path);
+    if (bytes.length > room) throw systemError("path", 36 /* ENAMETOOLONG */, path);
+    this.memory.set(bytes, region);
+    this.memory[region + bytes.length] = 0;
+  }
+
+  decode(start: number, length: number): string {
+    return fsDecodeRange(this.memory, start, start + length);
+  }
+}
+
+/** The zero-separated names that listxattr left in the VALUE region. */
+export function splitNames(c: Libc, length: number): string[] {
+  const names: string[] = [];
+  const end = VALUE + length;
+  for (let at = VALUE; at < end; ) {
+    const zero = c.memory.indexOf(0, at);
+    if (zero > at) names.push(c.decode(at, zero - at));
+    at = zero + 1;
+  }
+  return names;
+}
+
+let instance: Libc | null | undefined;
+
+/** The C library, or undefined where there is no way to call it; then node:fs and tools have to do. */
+export function libc(): Libc | undefined {
+  if (instance === undefined) instance = load() ?? null;
+  return instance ?? undefined;
+}
+
+function load(): Libc | undefined {
+  // The structures below are Linux's. Other systems get node:fs.
+  if (!isLinux) return undefined;
+  const ffi = openFfi();
+  const arch = runtime.arch === "x64" ? "x86_64" : runtime.arch === "arm64" ? "aarch64" : "armhf";
+  const library = ffi?.open(["libc.so.6", `libc.musl-${arch}.so.1`, `/lib/ld-musl-${arch}.so.1`, "libc.so"]);
+  if (!ffi || !library) return undefined;
+  const made = new Libc(ffi, library);
+  // A seccomp filter (old container hosts) may refuse statx: then nothing here is of use.
+  const statx = made.find("statx");
+  if (!statx || !made.find("getdents64")) return undefined;
+  return statx(-100, made.path("/"), 0x100, 0xfff, made.address + STATX) === 0 ? made : undefined;
+}
