@@ -1,0 +1,100 @@
+// Decrypted chunks in memory, bounded by their bytes; the one not used for longest goes first. Two readers that
+// want the same chunk at once wait for one read. A chunk that is not there is remembered as missing, too.
+import type { MountSource } from "./source.ts";
+
+/** The 32 bytes of an id as a string with one character a byte: a key for a Map. */
+export function idKey(id: Uint8Array): string {
+  return Buffer.from(id.buffer, id.byteOffset, id.byteLength).toString("latin1");
+}
+
+const MISSING: Uint8Array = new Uint8Array(0);
+
+export class ChunkCache {
+  readonly #source: MountSource;
+  readonly #limit: number;
+  readonly #chunks = new Map<string, Uint8Array>();
+  readonly #underWay = new Map<string, Promise<Uint8Array | undefined>>();
+  #bytes = 0;
+  reads = 0;
+
+  constructor(source: MountSource, limitBytes: number) {
+    this.#source = source;
+    this.#limit = limitBytes;
+  }
+
+  get statistics(): { chunks: number; bytes: number; limit: number; reads: number } {
+    return { chunks: this.#chunks.size, bytes: this.#bytes, limit: this.#limit, reads: this.reads };
+  }
+
+  has(id: Uint8Array): boolean {
+    const key = idKey(id);
+    return this.#chunks.has(key) || this.#underWay.has(key);
+  }
+
+  /** The chunk, at once where it is here; undefined where the repository has none. */
+  get(id: Uint8Array): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    const key = idKey(id);
+    const known = this.#chunks.get(key);
+    if (known) {
+      this.#chunks.delete(key);
+      this.#chunks.set(key, known);
+      return known === MISSING ? undefined : known;
+    }
+    const waiting = this.#underWay.get(key);
+    if (waiting) return waiting;
+    this.reads++;
+    if (this.#source.getChunkNow) {
+      const data = this.#source.getChunkNow(id);
+      this.#keep(key, data);
+      return data;
+    }
+    const copy = id.slice();
+    const promise = this.#source
+      .getChunks([copy])
+      .then(([data]) => {
+        this.#keep(key, data);
+        return data;
+      })
+      .finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, promise);
+    return promise;
+  }
+
+  /** Starts reading chunks that will be wanted soon, in one go. Errors are those of the later get. */
+  prefetch(ids: Uint8Array[]): void {
+    const wanted = ids.filter((id) => !this.has(id)).map((id) => id.slice());
+    if (wanted.length === 0) return;
+    this.reads += wanted.length;
+    const all = this.#source.getChunks(wanted);
+    wanted.forEach((id, i) => {
+      const key = idKey(id);
+      const one = all
+        .then((data) => {
+          this.#keep(key, data[i]);
+          return data[i];
+        })
+        .finally(() => this.#underWay.delete(key));
+      one.catch(() => undefined);
+      this.#underWay.set(key, one);
+    });
+  }
+
+  /** Says that a chunk was read to its end: it is the next to go. */
+  finished(id: Uint8Array): void {
+    const key = idKey(id);
+    const data = this.#chunks.get(key);
+    if (!data || data === MISSING) return;
+    this.#bytes -= data.length;
+    this.#chunks.delete(key);
+  }
+
+  #keep(key: string, data: Uint8Array | undefined): void {
+    this.#chunks.set(key, data ?? MISSING);
+    this.#bytes += data?.length ?? 0;
+    for (const [oldest, old] of this.#chunks) {
+      if (this.#bytes <= this.#limit || this.#chunks.size <= 1) break;
+      this.#chunks.delete(oldest);
+      this.#bytes -= old.length;
+    }
+  }
+}

@@ -1,0 +1,451 @@
+// The conversation with the kernel over one mounted /dev/fuse descriptor: reads requests, asks the file system,
+// writes answers. Archives never change, so everything may be cached for ever, and opening a file or directory
+// needs no message at all (ENOSYS to the first OPEN says so, where the kernel knows that). Requests that must
+// wait for the repository do not hold up others; an interrupted one is answered EINTR at once.
+import { read, writeSync, writevSync } from "node:fs";
+import { ENTRY_OUT, errno, IN_HEADER, initFlag, OUT_HEADER, opcode, openFlag, S_IFDIR } from "./constants.ts";
+import { type FileSystem, FsError, type Maybe } from "./filesystem.ts";
+import {
+  direntSize,
+  ProtocolError,
+  type RequestHeader,
+  readHeader,
+  readInit,
+  readInterrupt,
+  readName,
+  readRead,
+  readXattrSize,
+  writeAttrOut,
+  writeDirent,
+  writeEntryOut,
+  writeInit,
+  writeOutHeader,
+  writeStatfs,
+} from "./protocol.ts";
+import { ROOT } from "./tree.ts";
+
+/** Reading needs room for the largest request: names and small structs, as nothing can be written here. */
+const REQUEST_BYTES = 16384;
+const MAX_WRITE = 4096;
+/** Largest answer but that to READ: a page of directory entries, an extended attribute. */
+const ANSWER_BYTES = 131072 + OUT_HEADER;
+/** A year: nothing in an archive changes. */
+const VALID_SECONDS = 365 * 86400;
+
+const readOnly: ReadonlySet<number> = new Set([
+  opcode.SETATTR,
+  opcode.SYMLINK,
+  opcode.MKNOD,
+  opcode.MKDIR,
+  opcode.UNLINK,
+  opcode.RMDIR,
+  opcode.RENAME,
+  opcode.RENAME2,
+  opcode.LINK,
+  opcode.WRITE,
+  opcode.SETXATTR,
+  opcode.REMOVEXATTR,
+  opcode.CREATE,
+  opcode.FALLOCATE,
+  opcode.COPY_FILE_RANGE,
+  opcode.TMPFILE,
+]);
+
+export interface SessionOptions {
+  /** Let the kernel check ACLs (only together with its permission checks). */
+  acl: boolean;
+  log?: (level: "debug" | "warning", message: string) => void;
+}
+
+/** What is kept of a request until its answer. */
+interface Pending {
+  low: number;
+  high: number;
+  /** INTERRUPT came and was answered. */
+  gone: boolean;
+}
+
+export class FuseSession {
+  readonly #fd: number;
+  readonly #fs: FileSystem;
+  readonly #options: SessionOptions;
+  readonly #answer = new Uint8Array(ANSWER_BYTES);
+  readonly #view = new DataView(this.#answer.buffer);
+  readonly #pending = new Map<string, Pending>();
+  #flags = 0;
+  #ended = false;
+  #settleReady!: { resolve: () => void; reject: (e: Error) => void };
+  /** Resolves when the kernel has been answered its INIT. */
+  readonly ready: Promise<void>;
+  requests = 0;
+
+  constructor(fd: number, fs: FileSystem, options: SessionOptions) {
+    this.#fd = fd;
+    this.#fs = fs;
+    this.#options = options;
+    this.ready = new Promise((resolve, reject) => {
+      this.#settleReady = { resolve, reject };
+    });
+    this.ready.catch(() => undefined);
+  }
+
+  /** Serves until the file system is unmounted. */
+  async run(): Promise<void> {
+    const buffer = new Uint8Array(REQUEST_BYTES);
+    const view = new DataView(buffer.buffer);
+    try {
+      while (!this.#ended) {
+        const got = await this.#receive(buffer);
+        if (got < 0) break;
+        this.#dispatch(buffer, view, got);
+      }
+    } catch (e) {
+      this.#settleReady.reject(e as Error);
+      throw e;
+    } finally {
+      this.#ended = true;
+      this.#settleReady.reject(new Error("unmounted before it was ready"));
+    }
+  }
+
+  /** Bytes of the next request; −1 when the file system was unmounted. */
+  #receive(buffer: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const attempt = (): void =>
+        read(this.#fd, buffer, 0, buffer.length, null, (e, got) => {
+          if (!e) resolve(got);
+          else if (e.code === "ENODEV" || e.code === "ECONNABORTED") resolve(-1);
+          else if (e.code === "EINTR" || e.code === "ENOENT" || e.code === "EAGAIN") attempt();
+          else reject(e);
+        });
+      attempt();
+    });
+  }
+
+  #dispatch(buffer: Uint8Array, view: DataView, got: number): void {
+    let header: RequestHeader;
+    try {
+      header = readHeader(view, got);
+    } catch (e) {
+      // Without a whole header there is nobody to answer to.
+      this.#options.log?.("warning", `mount: ${(e as Error).message}`);
+      return;
+    }
+    this.requests++;
+    try {
+      this.#handle(header, buffer, view);
+    } catch (e) {
+      this.#fail(header, e);
+    }
+  }
+
+  #handle(h: RequestHeader, buffer: Uint8Array, view: DataView): void {
+    switch (h.opcode) {
+      case opcode.INIT:
+        this.#init(h, view);
+        return;
+      case opcode.FORGET:
+      case opcode.BATCH_FORGET:
+        return; // inode numbers are for ever; and no answer is expected
+      case opcode.INTERRUPT:
+        this.#interrupt(h, view);
+        return;
+      case opcode.DESTROY:
+      case opcode.RELEASE:
+      case opcode.RELEASEDIR:
+      case opcode.FLUSH:
+      case opcode.FSYNC:
+      case opcode.FSYNCDIR:
+        this.#send(h, 0);
+        return;
+      case opcode.STATFS:
+        this.#send(h, writeStatfs(this.#view, 0));
+        return;
+    }
+    if (readOnly.has(h.opcode)) {
+      this.#error(h, errno.EROFS);
+      return;
+    }
+    if (!this.#fs.tree.exists(h.node)) {
+      this.#error(h, errno.ESTALE);
+      return;
+    }
+    switch (h.opcode) {
+      case opcode.LOOKUP:
+        this.#lookup(h, readName(buffer, h));
+        return;
+      case opcode.GETATTR:
+        this.#finish(h, this.#fs.attributes(h.node), (a) =>
+          this.#send(h, writeAttrOut(this.#view, OUT_HEADER, h.node, a, VALID_SECONDS)),
+        );
+        return;
+      case opcode.READLINK:
+        this.#finish(h, this.#fs.readlink(h.node), (target) => this.#send(h, 0, [target]));
+        return;
+      case opcode.OPEN:
+        this.#open(h, view, initFlag.NO_OPEN_SUPPORT, openFlag.KEEP_CACHE);
+        return;
+      case opcode.OPENDIR:
+        this.#open(h, view, initFlag.NO_OPENDIR_SUPPORT, openFlag.KEEP_CACHE | openFlag.CACHE_DIR);
+        return;
+      case opcode.READ: {
+        const { offset, size } = readRead(view, h);
+        this.#finish(h, this.#fs.read(h.node, offset, size), (pieces) => {
+          this.#send(h, 0, pieces);
+          // After the next read has been started, so that both go on at once.
+          setImmediate(() => this.#fs.readAhead(h.node));
+        });
+        return;
+      }
+      case opcode.READDIR:
+      case opcode.READDIRPLUS: {
+        const { offset, size } = readRead(view, h);
+        this.#readdir(h, offset, Math.min(size, ANSWER_BYTES - OUT_HEADER));
+        return;
+      }
+      case opcode.GETXATTR: {
+        const size = readXattrSize(view, h);
+        const name = readName(buffer, h, 8).slice();
+        this.#finish(h, this.#fs.xattrs(h.node), (all) => {
+          const found = all.find(([n]) => Buffer.compare(n, name) === 0);
+          if (found) this.#sized(h, size, found[1]);
+          else this.#error(h, errno.ENODATA);
+        });
+        return;
+      }
+      case opcode.LISTXATTR: {
+        const size = readXattrSize(view, h);
+        this.#finish(h, this.#fs.xattrs(h.node), (all) => {
+          const nul = new Uint8Array(1);
+          this.#sized(h, size, Buffer.concat(all.flatMap(([name]) => [name, nul])));
+        });
+        return;
+      }
+    }
+    this.#error(h, errno.ENOSYS);
+  }
+
+  #init(h: RequestHeader, view: DataView): void {
+    const wanted =
+      initFlag.ASYNC_READ |
+      initFlag.EXPORT_SUPPORT |
+      initFlag.DO_READDIRPLUS |
+      initFlag.READDIRPLUS_AUTO |
+      initFlag.ASYNC_DIO |
+      initFlag.NO_OPEN_SUPPORT |
+      initFlag.PARALLEL_DIROPS |
+      initFlag.MAX_PAGES |
+      initFlag.CACHE_SYMLINKS |
+      initFlag.NO_OPENDIR_SUPPORT |
+      (this.#options.acl ? initFlag.POSIX_ACL : 0);
+    const init = readInit(view, h);
+    try {
+      const answer = writeInit(this.#view, init, {
+        maxReadahead: 1 << 20,
+        maxWrite: MAX_WRITE,
+        maxPages: 256,
+        wanted,
+      });
+      this.#flags = answer.flags;
+      this.#send(h, answer.bytes);
+      if (answer.minor > 0) {
+        this.#options.log?.("debug", `mount: the kernel speaks FUSE ${init.major}.${init.minor}`);
+        this.#settleReady.resolve();
+      }
+    } catch (e) {
+      this.#settleReady.reject(e as Error);
+      this.#error(h, errno.EPROTO);
+    }
+  }
+
+  #interrupt(h: RequestHeader, view: DataView): void {
+    const { low, high } = readInterrupt(view, h);
+    const pending = this.#pending.get(`${high}:${low}`);
+    if (!pending) return; // answered already
+    pending.gone = true;
+    this.#pending.delete(`${high}:${low}`);
+    writeOutHeader(this.#view, OUT_HEADER, errno.EINTR, low, high);
+    this.#write(OUT_HEADER);
+  }
+
+  #open(h: RequestHeader, view: DataView, flag: number, flags: number): void {
+    const accessMode = h.bodyEnd >= IN_HEADER + 4 ? view.getUint32(IN_HEADER, true) & 3 : 0;
+    if (accessMode !== 0) {
+      this.#error(h, errno.EROFS);
+      return;
+    }
+    if (this.#flags & flag) {
+      this.#error(h, errno.ENOSYS);
+      return;
+    }
+    const v = this.#view;
+    v.setBigUint64(OUT_HEADER, 0n, true);
+    v.setUint32(OUT_HEADER + 8, flags, true);
+    v.setUint32(OUT_HEADER + 12, 0, true);
+    this.#send(h, 16);
+  }
+
+  #lookup(h: RequestHeader, name: Uint8Array): void {
+    this.#finish(h, this.#fs.lookup(h.node, name), (node) => {
+      if (node === 0) {
+        this.#send(h, writeEntryOut(this.#view, OUT_HEADER, 0, undefined, VALID_SECONDS));
+        return;
+      }
+      this.#finish(h, this.#fs.attributes(node), (a) =>
+        this.#send(h, writeEntryOut(this.#view, OUT_HEADER, node, a, VALID_SECONDS)),
+      );
+    });
+  }
+
+  #readdir(h: RequestHeader, offset: number, size: number): void {
+    const ready = this.#fs.ready(h.node);
+    if (ready) this.#finish(h, ready, () => this.#entries(h, offset, size));
+    else this.#entries(h, offset, size);
+  }
+
+  /** Entries from `offset` on: 0 is ".", 1 "..", and behind them the node number of the entry before, plus 2. */
+  #entries(h: RequestHeader, offset: number, size: number): void {
+    const { tree } = this.#fs;
+    const plus = h.opcode === opcode.READDIRPLUS;
+    let used = 0;
+    const put = (
+      entry: number,
+      inode: number,
+      cookie: number,
+      mode: number,
+      name: Uint8Array,
+      head: number,
+    ) => {
+      const at = OUT_HEADER + used + head;
+      writeDirent(this.#answer, this.#view, at, inode, cookie, mode >>> 12, name);
+      used += direntSize(name.length, plus);
+      return entry;
+    };
+    const dots = (name: Uint8Array, inode: number, cookie: number): void => {
+      // A zero node id: the kernel has these two already.
+      if (plus) writeEntryOut(this.#view, OUT_HEADER + used, 0, undefined, 0);
+      put(0, inode, cookie, S_IFDIR, name, plus ? ENTRY_OUT : 0);
+    };
+    if (offset === 0) dots(DOT, h.node, 1);
+    if (offset <= 1) dots(DOT_DOT, h.node === ROOT ? ROOT : tree.parent(h.node), 2);
+    let node: number;
+    if (offset <= 2) node = tree.firstChild(h.node);
+    else {
+      const previous = offset - 2;
+      if (!tree.exists(previous) || tree.parent(previous) !== h.node) {
+        this.#error(h, errno.EINVAL);
+        return;
+      }
+      node = tree.nextSibling(previous);
+    }
+    for (; node; node = tree.nextSibling(node)) {
+      const name = tree.name(node);
+      if (used + direntSize(name.length, plus) > size) break;
+      const inode = tree.inode(node);
+      let mode = tree.mode(node);
+      if (plus) {
+        let a: ReturnType<FileSystem["attributes"]> | undefined;
+        try {
+          a = this.#fs.attributes(inode);
+        } catch (e) {
+          if (!(e instanceof FsError)) throw e;
+        }
+        if (a instanceof Promise) {
+          // Metadata has to be fetched: send what there is, or begin again when it is here.
+          if (used > 0) break;
+          const again = a.then(
+            () => undefined,
+            () => undefined,
+          );
+          this.#finish(h, again, () => this.#entries(h, offset, size));
+          return;
+        }
+        if (a) mode = a.mode;
+        writeEntryOut(this.#view, OUT_HEADER + used, a ? inode : 0, a, VALID_SECONDS);
+      }
+      put(node, inode, node + 2, mode, name, plus ? ENTRY_OUT : 0);
+    }
+    this.#send(h, used);
+  }
+
+  /** A value whose length the caller may only be asking for. */
+  #sized(h: RequestHeader, size: number, value: Uint8Array): void {
+    if (size === 0) {
+      this.#view.setUint32(OUT_HEADER, value.length, true);
+      this.#view.setUint32(OUT_HEADER + 4, 0, true);
+      this.#send(h, 8);
+    } else if (value.length > size) this.#error(h, errno.ERANGE);
+    else this.#send(h, 0, [value]);
+  }
+
+  /** Answers with what f makes of the value, now or when it is there. */
+  #finish<T>(h: RequestHeader, value: Maybe<T>, f: (value: T) => void): void {
+    if (!(value instanceof Promise)) {
+      f(value);
+      return;
+    }
+    const key = `${h.uniqueHigh}:${h.uniqueLow}`;
+    const pending = this.#pending.get(key) ?? { low: h.uniqueLow, high: h.uniqueHigh, gone: false };
+    this.#pending.set(key, pending);
+    value.then(
+      (v) => {
+        this.#pending.delete(key);
+        if (pending.gone || this.#ended) return;
+        try {
+          f(v);
+        } catch (e) {
+          this.#fail(h, e);
+        }
+      },
+      (e: unknown) => {
+        this.#pending.delete(key);
+        if (!pending.gone && !this.#ended) this.#fail(h, e);
+      },
+    );
+  }
+
+  #fail(h: RequestHeader, e: unknown): void {
+    if (e instanceof FsError) {
+      if (e.errno === errno.EIO) this.#options.log?.("warning", `mount: inode ${h.node}: ${e.message}`);
+      this.#error(h, e.errno);
+      return;
+    }
+    this.#options.log?.("warning", `mount: ${(e as Error).message}`);
+    this.#error(h, e instanceof ProtocolError ? errno.EINVAL : errno.EIO);
+  }
+
+  #error(h: RequestHeader, number: number): void {
+    writeOutHeader(this.#view, OUT_HEADER, number, h.uniqueLow, h.uniqueHigh);
+    this.#write(OUT_HEADER);
+  }
+
+  /** Sends `length` bytes that stand in the answer buffer behind the header, then the pieces. */
+  #send(h: RequestHeader, length: number, pieces?: Uint8Array[]): void {
+    let total = OUT_HEADER + length;
+    if (pieces) for (const piece of pieces) total += piece.length;
+    writeOutHeader(this.#view, total, 0, h.uniqueLow, h.uniqueHigh);
+    this.#write(OUT_HEADER + length, pieces);
+  }
+
+  #write(length: number, pieces?: Uint8Array[]): void {
+    try {
+      // The kernel takes an answer in one write only. A small one is cheaper copied together than as a vector.
+      if (pieces && pieces.length > 0) {
+        const head = this.#answer.subarray(0, length);
+        const only = pieces[0]!;
+        if (pieces.length === 1 && length + only.length <= 16384) {
+          this.#answer.set(only, length);
+          writeSync(this.#fd, this.#answer, 0, length + only.length);
+        } else writevSync(this.#fd, [head, ...pieces]);
+      } else writeSync(this.#fd, this.#answer, 0, length);
+    } catch (e) {
+      const { code } = e as NodeJS.ErrnoException;
+      // ENOENT: the request was given up meanwhile. ENODEV: unmounted; the next read says so, too.
+      if (code === "ENOENT" || code === "ENODEV" || code === "ECONNABORTED") return;
+      throw e;
+    }
+  }
+}
+
+const DOT = Uint8Array.of(0x2e);
+const DOT_DOT = Uint8Array.of(0x2e, 0x2e);
