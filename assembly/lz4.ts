@@ -14,7 +14,7 @@ const SMALL_LIMIT: usize = 65536 + 11;
 // @ts-ignore: decorator
 @inline
 function slot16(p: usize): usize {
-  return TABLE + ((<usize>((load<u32>(p) * 2654435761) >> 19)) << 1);
+  return TABLE + ((<usize>((load<u32>(p) * <u32>2654435761) >> 19)) << 1);
 }
 
 // @ts-ignore: decorator
@@ -23,23 +23,11 @@ function slot32(p: usize): usize {
   return TABLE + ((<usize>(((load<u64>(p) << 24) * 889523592379) >> 52)) << 2);
 }
 
+// T is the type of a table's entry: u16 for small inputs, u32 for large ones.
 // @ts-ignore: decorator
 @inline
-function slot(p: usize, small: bool): usize {
-  return small ? slot16(p) : slot32(p);
-}
-
-// @ts-ignore: decorator
-@inline
-function get(s: usize, small: bool): usize {
-  return small ? <usize>load<u16>(s) : <usize>load<u32>(s);
-}
-
-// @ts-ignore: decorator
-@inline
-function put(s: usize, v: usize, small: bool): void {
-  if (small) store<u16>(s, <u16>v);
-  else store<u32>(s, <u32>v);
+function slot<T>(p: usize): usize {
+  return sizeof<T>() == 2 ? slot16(p) : slot32(p);
 }
 
 // Length of the common prefix of a and b (b before a), a limited to `limit`.
@@ -71,10 +59,7 @@ function writeLength(op: usize, n: usize): usize {
   return op;
 }
 
-// `small` is a constant at both call sites, so each becomes its own loop.
-// @ts-ignore: decorator
-@inline
-function compress(src: usize, n: usize, dst: usize, oend: usize, small: bool): usize {
+function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
   memory.fill(TABLE, 0, 16384);
   const iend = src + n;
   let anchor = src;
@@ -83,7 +68,7 @@ function compress(src: usize, n: usize, dst: usize, oend: usize, small: bool): u
     const mfLimit = iend - MF_LIMIT + 1;
     const matchLimit = iend - LAST_LITERALS;
     let ip = src + 1; // position 0 is in the table already: an empty slot means 0
-    let h = slot(ip, small);
+    let h = slot<T>(ip);
     let token: usize = 0;
     let match: usize = 0;
     let chained = false; // the match follows the last one directly: no literals
@@ -94,21 +79,24 @@ function compress(src: usize, n: usize, dst: usize, oend: usize, small: bool): u
         let step: usize = 1;
         let tries: usize = 64;
         let found = false;
-        do {
+        while (true) {
           ip = next;
           next += step;
           step = tries++ >> 6;
           if (next > mfLimit) break;
           const here = h;
           const position = ip - src;
-          const candidate = get(here, small);
+          const candidate = <usize>load<T>(here);
           match = src + candidate;
-          h = slot(next, small);
-          put(here, position, small);
-          found = (small || candidate + MAX_DISTANCE >= position) && load<u32>(match) == load<u32>(ip);
-        } while (!found);
+          h = slot<T>(next);
+          store<T>(here, <T>position);
+          if (sizeof<T>() == 4 && candidate + MAX_DISTANCE < position) continue;
+          if (load<u32>(match) != load<u32>(ip)) continue;
+          found = true;
+          break;
+        }
         if (!found) break;
-        while (ip > anchor && match > src && load<u8>(ip, -1) == load<u8>(match, -1)) {
+        while (ip > anchor && match > src && load<u8>(ip - 1) == load<u8>(match - 1)) {
           ip--;
           match--;
         }
@@ -144,14 +132,14 @@ function compress(src: usize, n: usize, dst: usize, oend: usize, small: bool): u
       } else store<u8>(token, load<u8>(token) + <u8>extra);
       anchor = ip;
       if (ip >= mfLimit) break;
-      put(slot(ip - 2, small), ip - 2 - src, small);
-      const here = slot(ip, small);
+      store<T>(slot<T>(ip - 2), <T>(ip - 2 - src));
+      const here = slot<T>(ip);
       const position = ip - src;
-      const candidate = get(here, small);
+      const candidate = <usize>load<T>(here);
       match = src + candidate;
-      put(here, position, small);
-      chained = (small || candidate + MAX_DISTANCE >= position) && load<u32>(match) == load<u32>(ip);
-      if (!chained) h = slot(++ip, small);
+      store<T>(here, <T>position);
+      chained = (sizeof<T>() == 2 || candidate + MAX_DISTANCE >= position) && load<u32>(match) == load<u32>(ip);
+      if (!chained) h = slot<T>(++ip);
     }
   }
   const rest = iend - anchor;
@@ -164,20 +152,12 @@ function compress(src: usize, n: usize, dst: usize, oend: usize, small: bool): u
   return op + rest - dst;
 }
 
-function compressSmall(src: usize, n: usize, dst: usize, oend: usize): usize {
-  return compress(src, n, dst, oend, true);
-}
-
-function compressLarge(src: usize, n: usize, dst: usize, oend: usize): usize {
-  return compress(src, n, dst, oend, false);
-}
-
 /**
  * Compresses n bytes into one block of at most cap bytes; 0 when it does not fit. With cap ≥ n + n/255 + 16
  * it always fits. May read up to 8 bytes past the source's end, never uses them.
  */
 export function lz4Compress(src: usize, n: usize, dst: usize, cap: usize): usize {
-  return n < SMALL_LIMIT ? compressSmall(src, n, dst, dst + cap) : compressLarge(src, n, dst, dst + cap);
+  return n < SMALL_LIMIT ? compress<u16>(src, n, dst, dst + cap) : compress<u32>(src, n, dst, dst + cap);
 }
 
 /** Decodes one block into at most cap bytes; the decoded length, or −1 when the block is damaged or too long. */
