@@ -1,0 +1,317 @@
+// The chunks cache: id → how many references all archives have to a chunk, its size and its stored size. A Borg hash
+// index with three value words, kept whole in the cache directory ("chunks") and, without free buckets, per archive
+// (chunks.archive.d). A reference count that reached its maximum is never changed again. Borg's hashindex.pyx.
+
+import { DELETED, HashIndex, HashIndexError, MAX_VALUE } from "../core/hashindex.ts";
+import { FileIntegrityError, IntegrityError } from "../errors.ts";
+import { toHex } from "../format/bytes.ts";
+import type { Storage } from "../storage/types.ts";
+import { FileHasher, HASH_HEADER_SIZE, verifyIntegrity } from "./integrity.ts";
+
+export { MAX_VALUE };
+
+const WORDS = 3;
+const BUCKET = 32 + 4 * WORDS;
+
+export interface ChunkEntry {
+  refcount: number;
+  size: number;
+  csize: number;
+}
+
+/** Sums over all entries; bigint beyond 2^53. */
+export interface ChunkSummary {
+  totalSize: number | bigint;
+  totalCsize: number | bigint;
+  uniqueSize: number | bigint;
+  uniqueCsize: number | bigint;
+  totalUniqueChunks: number;
+  totalChunks: number | bigint;
+}
+
+export class ChunkIndex {
+  readonly index: HashIndex;
+
+  constructor(index: HashIndex = HashIndex.create(WORDS)) {
+    this.index = index;
+  }
+
+  /** With room for so many entries. */
+  static withCapacity(entries: number): ChunkIndex {
+    return new ChunkIndex(HashIndex.create(WORDS, entries));
+  }
+
+  get size(): number {
+    return this.index.size;
+  }
+
+  /** Number of references; 0 for a chunk that is not known. */
+  seen(id: Uint8Array, offset = 0): number {
+    const slot = this.index.find(id, offset);
+    return slot < 0 ? 0 : this.index.word(slot, 0);
+  }
+
+  get(id: Uint8Array, offset = 0): ChunkEntry | undefined {
+    const slot = this.index.find(id, offset);
+    return slot < 0 ? undefined : this.entry(slot);
+  }
+
+  entry(slot: number): ChunkEntry {
+    const { index } = this;
+    return { refcount: index.word(slot, 0), size: index.word(slot, 1), csize: index.word(slot, 2) };
+  }
+
+  /** One reference more; gives the slot, for size and stored size. @throws IntegrityError if the chunk is not known */
+  incref(id: Uint8Array, offset = 0): number {
+    const slot = this.#mustFind(id, offset);
+    const refcount = this.index.word(slot, 0);
+    if (refcount !== MAX_VALUE) this.index.setWord(slot, 0, refcount + 1);
+    return slot;
+  }
+
+  /** One reference less. At 0 the entry stays until it is removed. @throws IntegrityError if there is none to take */
+  decref(id: Uint8Array, offset = 0): ChunkEntry {
+    const slot = this.#mustFind(id, offset);
+    const entry = this.entry(slot);
+    if (entry.refcount === 0)
+      throw new IntegrityError(`Chunk ${idHex(id, offset)} has no references left to remove.`);
+    if (entry.refcount !== MAX_VALUE) this.index.setWord(slot, 0, --entry.refcount);
+    return entry;
+  }
+
+  /** Adds references; size and stored size are those of the latest caller. */
+  add(id: Uint8Array, offset: number, refs: number, size: number, csize: number): void {
+    const { index } = this;
+    const slot = index.find(id, offset);
+    if (slot < 0) {
+      index.insert(id, offset, refs, size, csize);
+      return;
+    }
+    index.setWord(slot, 0, Math.min(index.word(slot, 0) + refs, MAX_VALUE));
+    index.setWord(slot, 1, size);
+    index.setWord(slot, 2, csize);
+  }
+
+  /** Adds one reference; size and stored size are set only if the chunk was not known. */
+  reference(id: Uint8Array, offset: number, size: number, csize: number): void {
+    const { index } = this;
+    const slot = index.find(id, offset);
+    if (slot < 0) index.insert(id, offset, 1, size, csize);
+    else {
+      const refcount = index.word(slot, 0);
+      if (refcount !== MAX_VALUE) index.setWord(slot, 0, refcount + 1);
+    }
+  }
+
+  remove(id: Uint8Array, offset = 0): void {
+    const slot = this.index.find(id, offset);
+    if (slot >= 0) this.index.remove(slot);
+  }
+
+  /** Adds all references of another index. */
+  merge(other: ChunkIndex): void {
+    const key = new Uint8Array(32);
+    const { index } = other;
+    for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+      index.copyKey(slot, key, 0);
+      this.add(key, 0, index.word(slot, 0), index.word(slot, 1), index.word(slot, 2));
+    }
+  }
+
+  /** Ids whose stored size is not known (archives made with --no-cache-sync). */
+  zeroCsizeIds(): Uint8Array[] {
+    const ids: Uint8Array[] = [];
+    const { index } = this;
+    for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+      if (index.word(slot, 2) === 0) ids.push(index.key(slot));
+    }
+    return ids;
+  }
+
+  summarize(): ChunkSummary {
+    const { index } = this;
+    return summary((add) => {
+      for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+        add(index.word(slot, 0), index.word(slot, 1), index.word(slot, 2), true);
+      }
+    });
+  }
+
+  /** Sums over this index, an archive's, where unique means: referenced by nothing else in the master index.
+   *  @throws IntegrityError if the master does not know a chunk */
+  statsAgainst(master: ChunkIndex): ChunkSummary {
+    const { index } = this;
+    const key = new Uint8Array(32);
+    return summary((add) => {
+      for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+        index.copyKey(slot, key, 0);
+        const other = master.#mustFind(key, 0);
+        const refs = index.word(slot, 0);
+        add(
+          refs,
+          master.index.word(other, 1),
+          master.index.word(other, 2),
+          refs === master.index.word(other, 0),
+        );
+      }
+    });
+  }
+
+  #mustFind(id: Uint8Array, offset: number): number {
+    const slot = this.index.find(id, offset);
+    if (slot < 0) throw new IntegrityError(`Chunk ${idHex(id, offset)} is not in the chunks index.`);
+    return slot;
+  }
+
+  /** Reads an index file; integrity: its JSON, undefined to verify nothing. compact: it has no free buckets.
+   *  @throws ENOENT, FileIntegrityError for what is damaged */
+  static load(
+    storage: Storage,
+    name: string,
+    integrity: string | undefined,
+    options: { compact?: boolean; integrityName?: string } = {},
+  ): ChunkIndex {
+    const path = `${storage.root}/${name}`;
+    const file = storage.openRead(name);
+    try {
+      const index = HashIndex.load(
+        file.size(),
+        (into) => {
+          if (file.read(into, 0) !== into.length) throw new FileIntegrityError(path);
+          verifyIntegrity(path, options.integrityName ?? baseName(name), into, integrity, true);
+        },
+        WORDS,
+        { compact: options.compact ?? false },
+      );
+      return new ChunkIndex(index);
+    } catch (error) {
+      if (error instanceof HashIndexError) throw new FileIntegrityError(path);
+      throw error;
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Writes the file; returns its integrity JSON. */
+  save(storage: Storage, name: string): string {
+    return writeHashed(storage, name, baseName(name), this.index.serialize());
+  }
+
+  /** Writes it without free buckets, as files of chunks.archive.d are: they are only ever iterated. */
+  saveCompact(storage: Storage, name: string): string {
+    return writeHashed(storage, name, baseName(name), this.#serializeCompact());
+  }
+
+  *#serializeCompact(): Iterable<Uint8Array> {
+    const { index } = this;
+    const buckets = Math.max(1, index.size);
+    const header = new Uint8Array(HASH_HEADER_SIZE);
+    const headerView = new DataView(header.buffer);
+    header.set(Buffer.from("BORG_IDX", "latin1"));
+    headerView.setInt32(8, index.size, true);
+    headerView.setInt32(12, buckets, true);
+    header[16] = 32;
+    header[17] = 4 * WORDS;
+    yield header;
+    const piece = new Uint8Array(BUCKET * Math.min(buckets, 20_000));
+    const view = new DataView(piece.buffer);
+    let at = 0;
+    for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+      if (at === piece.length) {
+        yield piece;
+        at = 0;
+      }
+      index.copyKey(slot, piece, at);
+      for (let i = 0; i < WORDS; i++) view.setUint32(at + 32 + 4 * i, index.word(slot, i), true);
+      at += BUCKET;
+    }
+    if (index.size === 0) {
+      // Borg's form of an empty compact index: one bucket that was never used.
+      view.setUint32(32, DELETED + 1, true);
+      at = BUCKET;
+    }
+    yield piece.subarray(0, at);
+  }
+}
+
+function writeHashed(
+  storage: Storage,
+  name: string,
+  hashedName: string,
+  chunks: Iterable<Uint8Array>,
+): string {
+  const hasher = new FileHasher(hashedName);
+  function* hashing(): Iterable<Uint8Array> {
+    let first = true;
+    for (const chunk of chunks) {
+      hasher.update(chunk);
+      // The header comes as a chunk of its own.
+      if (first) hasher.part("HashHeader");
+      first = false;
+      yield chunk;
+    }
+  }
+  storage.writeAtomic(name, hashing(), { mode: 0o600 });
+  hasher.part("final");
+  return hasher.data();
+}
+
+function baseName(name: string): string {
+  return name.slice(name.lastIndexOf("/") + 1);
+}
+
+function idHex(id: Uint8Array, offset: number): string {
+  return toHex(id.subarray(offset, offset + 32));
+}
+
+/** A sum that is exact however large it gets, and a plain number as long as it fits. */
+class Sum {
+  #small = 0;
+  #large = 0n;
+  add(n: number, times: number): void {
+    const product = n * times;
+    if (product > 2 ** 52) {
+      this.#large += BigInt(n) * BigInt(times);
+      return;
+    }
+    this.#small += product;
+    if (this.#small > 2 ** 52) {
+      this.#large += BigInt(this.#small);
+      this.#small = 0;
+    }
+  }
+  get value(): number | bigint {
+    const exact = this.#large + BigInt(this.#small);
+    return exact <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(exact) : exact;
+  }
+}
+
+type AddEntry = (refs: number, size: number, csize: number, unique: boolean) => void;
+
+function summary(each: (add: AddEntry) => void): ChunkSummary {
+  const [size, csize, uniqueSize, uniqueCsize, chunks] = [
+    new Sum(),
+    new Sum(),
+    new Sum(),
+    new Sum(),
+    new Sum(),
+  ];
+  let uniqueChunks = 0;
+  each((refs, entrySize, entryCsize, unique) => {
+    chunks.add(refs, 1);
+    size.add(entrySize, refs);
+    csize.add(entryCsize, refs);
+    if (!unique) return;
+    uniqueChunks++;
+    uniqueSize.add(entrySize, 1);
+    uniqueCsize.add(entryCsize, 1);
+  });
+  return {
+    totalSize: size.value,
+    totalCsize: csize.value,
+    uniqueSize: uniqueSize.value,
+    uniqueCsize: uniqueCsize.value,
+    totalUniqueChunks: uniqueChunks,
+    totalChunks: chunks.value,
+  };
+}
