@@ -7,7 +7,7 @@ import { Buzhash } from "./buzhash.ts";
 import { FixedChunker } from "./fixed.ts";
 import type { ChunkerParams } from "./params.ts";
 
-export { Buzhash } from "./buzhash.ts";
+export { Buzhash, type BuzhashOptions } from "./buzhash.ts";
 export { FixedChunker } from "./fixed.ts";
 export {
   type BuzhashParams,

@@ -32,7 +32,9 @@ describe("CRC-32", () => {
   it("continues from a seed", () => {
     const data = bytes(1000, "random", 3);
     for (let cut = 0; cut <= 1000; cut += 7) {
-      expect(core.crc32Bytes(data.subarray(cut), core.crc32Bytes(data.subarray(0, cut)))).toBe(crcBitwise(data));
+      expect(core.crc32Bytes(data.subarray(cut), core.crc32Bytes(data.subarray(0, cut)))).toBe(
+        crcBitwise(data),
+      );
     }
   });
 

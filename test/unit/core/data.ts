@@ -24,7 +24,11 @@ export function bytes(size: number, kind: Kind, seed = 1): Uint8Array {
     for (let i = 0; i < words.length; i++) words[i] = next();
     for (let i = words.length * 4; i < size; i++) out[i] = next();
   } else if (kind === "text") {
-    const words = Array.from({ length: 500 }, () => next().toString(36).slice(0, 1 + (next() % 7)));
+    const words = Array.from({ length: 500 }, () =>
+      next()
+        .toString(36)
+        .slice(0, 1 + (next() % 7)),
+    );
     const encoder = new TextEncoder();
     for (let at = 0; at < size; ) {
       const { written } = encoder.encodeInto(words[next() % (1 + (next() % 500))]! + " ", out.subarray(at));
@@ -49,5 +53,23 @@ export function bytes(size: number, kind: Kind, seed = 1): Uint8Array {
 /** Sizes around the block boundaries of every kernel. */
 export const edgeSizes: readonly number[] = [
   ...Array.from({ length: 140 }, (_, i) => i),
-  191, 192, 193, 255, 256, 257, 383, 384, 385, 511, 512, 513, 1000, 4095, 4096, 4097, 65535, 65536, 65537,
+  191,
+  192,
+  193,
+  255,
+  256,
+  257,
+  383,
+  384,
+  385,
+  511,
+  512,
+  513,
+  1000,
+  4095,
+  4096,
+  4097,
+  65535,
+  65536,
+  65537,
 ];

@@ -107,7 +107,9 @@ describe("batches", () => {
         core.sha256Many(table, n, out);
         expect(digests(out, n)).toEqual(messages.map((m) => createHash("sha256").update(m).digest("hex")));
         core.hmacSha256Many(1, table, n, out);
-        expect(digests(out, n)).toEqual(messages.map((m) => createHmac("sha256", hmacKey).update(m).digest("hex")));
+        expect(digests(out, n)).toEqual(
+          messages.map((m) => createHmac("sha256", hmacKey).update(m).digest("hex")),
+        );
         core.blake2bMany(1, table, n, out);
         expect(digests(out, n)).toEqual(messages.map((m) => hex(core.blake2bPrefix(blakeKey, m))));
       }
@@ -118,7 +120,9 @@ describe("batches", () => {
     const key = bytes(128, "random", 8);
     core.blake2bSetKey(2, key);
     const sizes = [0, 1, 55, 56, 63, 64, 65, 119, 127, 128, 129, 255, 256, 257, 300];
-    const messages = sizes.flatMap((a) => sizes.flatMap((b) => [bytes(a, "random", b + 1), bytes(b, "random", a + 1)]));
+    const messages = sizes.flatMap((a) =>
+      sizes.flatMap((b) => [bytes(a, "random", b + 1), bytes(b, "random", a + 1)]),
+    );
     const { table, out } = batch(messages, 4);
     core.sha256Many(table, messages.length, out);
     expect(digests(out, messages.length)).toEqual(messages.map((m) => hex(sha256(m))));

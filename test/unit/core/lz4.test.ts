@@ -50,7 +50,10 @@ function liblz4(inputs: Uint8Array[]): string[] | undefined {
     head.writeUInt32LE(data.length);
     return [head, data];
   });
-  const run = spawnSync("/usr/bin/python3", ["-c", oracle], { input: Buffer.concat(parts), maxBuffer: 1 << 24 });
+  const run = spawnSync("/usr/bin/python3", ["-c", oracle], {
+    input: Buffer.concat(parts),
+    maxBuffer: 1 << 24,
+  });
   return run.status === 0 ? run.stdout.toString().trim().split("\n") : undefined;
 }
 
@@ -68,7 +71,9 @@ describe("lz4 blocks", () => {
     expect(expected.length).toBe(samples.length);
     samples.forEach((data, i) => {
       const block = compress(data, i % 17);
-      expect(createHash("sha256").update(block).digest("hex"), `sample ${i} of ${data.length} bytes`).toBe(expected[i]);
+      expect(createHash("sha256").update(block).digest("hex"), `sample ${i} of ${data.length} bytes`).toBe(
+        expected[i],
+      );
     });
   });
 

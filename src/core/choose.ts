@@ -1,0 +1,116 @@
+// Which implementation serves which primitive: measured once a process, in a few milliseconds, and handed to
+// workers as plain data. The core's hashes take several messages at once and cost nothing to call; the host's are
+// faster a byte where the processor has SHA instructions, but pay for every call. So the answer for a hash is the
+// length of message from which on the host is the better one.
+
+import * as host from "./host.ts";
+import type { Core } from "./index.ts";
+import { loadCore } from "./index.ts";
+
+/** Plain data: can be posted to a worker. Sizes in bytes; `null` stands for "never". */
+export interface Choice {
+  /** Messages of at least this length are hashed by the host. */
+  sha256HostFrom: number | null;
+  hmacHostFrom: number | null;
+  crc32: "host" | "wasm";
+}
+
+let remembered: Choice | undefined;
+
+/** This process's choice: measured at the first call, unless `set` gives the one another thread has measured. */
+export function choose(set?: Choice): Choice {
+  if (set) remembered = set;
+  remembered ??= probe(loadCore());
+  return remembered;
+}
+
+/** The core for everything, for tests and for machines where nothing shall be measured. */
+export const wasmOnly: Choice = { sha256HostFrom: null, hmacHostFrom: null, crc32: "wasm" };
+
+const SAMPLE = 16384;
+const SMALL = 64;
+const BATCH = 4;
+
+// Seconds a call of `work` takes: the best of a few rounds, so that a preempted one does not count.
+function best(rounds: number, calls: number, work: () => void): number {
+  let least = Infinity;
+  for (let r = 0; r < rounds; r++) {
+    const start = performance.now();
+    for (let i = 0; i < calls; i++) work();
+    least = Math.min(least, performance.now() - start);
+  }
+  return least / 1000 / calls;
+}
+
+function probe(core: Core): Choice {
+  const at = core.stageRegion(SAMPLE * BATCH + 1024);
+  const data = core.view(at, SAMPLE);
+  const small = core.view(at, SMALL);
+  const key = host.hmacKey(new Uint8Array(32));
+  const rates = {
+    sha: line(
+      small.length,
+      best(3, 30, () => host.sha256(small)),
+      SAMPLE,
+      best(3, 3, () => host.sha256(data)),
+    ),
+    hmac: line(
+      small.length,
+      best(3, 20, () => host.hmacSha256(key, small)),
+      SAMPLE,
+      best(3, 3, () => host.hmacSha256(key, data)),
+    ),
+  };
+  const instructions = best(3, 3, () => host.sha512(data)) > 1.2 * rates.sha.perByte * SAMPLE;
+  const wasmPerByte = wasmRate(core, at, instructions ? 2 : 15);
+  const crcWasm = best(5, 3, () => core.crc32(at, SAMPLE));
+  const hostCrc = host.crc32;
+  const crcHost = hostCrc ? best(5, 3, () => hostCrc(data)) : Infinity;
+  return {
+    sha256HostFrom: threshold(rates.sha, wasmPerByte, 0),
+    // HMAC in the core: one block more before and one after the message.
+    hmacHostFrom: threshold(rates.hmac, wasmPerByte, 64 * wasmPerByte),
+    crc32: crcHost < crcWasm ? "host" : "wasm",
+  };
+}
+
+interface Line {
+  perCall: number;
+  perByte: number;
+}
+
+function line(n1: number, t1: number, n2: number, t2: number): Line {
+  const perByte = Math.max((t2 - t1) / (n2 - n1), 1e-12);
+  return { perByte, perCall: Math.max(0, t1 - n1 * perByte) };
+}
+
+/**
+ * Seconds a byte of the four-lane SHA-256, measured for at most `milliseconds`. V8 runs a new module in its
+ * baseline code at first and optimises in the background, so the figure is taken again until it stops falling;
+ * the work is not lost, as the optimised code is the one used later.
+ */
+function wasmRate(core: Core, at: number, milliseconds: number): number {
+  const table = at + SAMPLE * BATCH;
+  const out = table + 8 * BATCH;
+  for (let i = 0; i < BATCH; i++) {
+    core.u32[table / 4 + 2 * i] = at + i * SAMPLE;
+    core.u32[table / 4 + 2 * i + 1] = SAMPLE;
+  }
+  const stop = performance.now() + milliseconds;
+  let least = Infinity;
+  do
+    least = Math.min(
+      least,
+      best(1, 1, () => core.sha256Many(table, BATCH, out)),
+    );
+  while (performance.now() < stop);
+  return least / (SAMPLE * BATCH);
+}
+
+// The length at which the host's line crosses the core's.
+function threshold(host: Line, wasmPerByte: number, wasmPerCall: number): number | null {
+  const gain = wasmPerByte - host.perByte;
+  if (gain <= 0.05 * wasmPerByte) return null;
+  const length = Math.ceil(Math.max(0, host.perCall - wasmPerCall) / gain);
+  return length > 1 << 20 ? null : Math.max(length, 128);
+}

@@ -1,0 +1,81 @@
+// Primitives that the host offers in native code on Node, Deno and Bun. What a runtime may lack is undefined here,
+// and the caller has the core's kernel or a codec in its place.
+
+import crypto, { type KeyObject } from "node:crypto";
+import zlib from "node:zlib";
+
+/** One-shot hash: without the object that createHash makes (Node ≥ 20.12); half the cost for small messages. */
+type OneShot = (algorithm: string, data: Uint8Array, encoding: "buffer") => Uint8Array;
+const oneShot = (crypto as unknown as { hash?: OneShot }).hash;
+
+/** SHA-256, 32 bytes. */
+export const sha256: (data: Uint8Array) => Uint8Array = worksOneShot()
+  ? (data) => oneShot!("sha256", data, "buffer")
+  : (data) => crypto.createHash("sha256").update(data).digest();
+
+// Present is not enough: the encoding "buffer" is younger than the function in some runtimes.
+function worksOneShot(): boolean {
+  if (typeof oneShot !== "function") return false;
+  try {
+    const digest = oneShot("sha256", new Uint8Array(1), "buffer");
+    return digest instanceof Uint8Array && digest.length === 32 && digest[0] === 0x6e;
+  } catch {
+    return false;
+  }
+}
+
+/** A key prepared for `hmacSha256`: imported once, not at every message. */
+export function hmacKey(key: Uint8Array): KeyObject | Uint8Array {
+  // An empty key cannot be imported everywhere.
+  return key.length ? crypto.createSecretKey(key) : key.slice();
+}
+
+/** HMAC-SHA256, 32 bytes. */
+export function hmacSha256(key: KeyObject | Uint8Array, data: Uint8Array): Uint8Array {
+  return crypto.createHmac("sha256", key).update(data).digest();
+}
+
+/** AES-256 in counter mode, encryption and decryption alike; `iv`: 16 bytes, a big-endian counter. */
+export function aes256ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array {
+  return crypto.createCipheriv("aes-256-ctr", key, iv).update(data);
+}
+
+type Crc32 = (data: Uint8Array, seed?: number) => number;
+
+/** CRC-32 continuing from `seed`; undefined on Node < 20.15. */
+export const crc32: Crc32 | undefined = (zlib as unknown as { crc32?: Crc32 }).crc32;
+
+/** zlib streams (RFC 1950), present everywhere. */
+export const zlibCodec = {
+  compress: (data: Uint8Array, level: number): Uint8Array => zlib.deflateSync(data, { level }),
+  /** Throws when the data is damaged or decodes to more than `maxSize` bytes. */
+  decompress: (data: Uint8Array, maxSize: number): Uint8Array =>
+    zlib.inflateSync(data, { maxOutputLength: Math.max(1, maxSize) }),
+};
+
+interface ZstdHost {
+  zstdCompressSync(data: Uint8Array, options: { params: Record<number, number> }): Uint8Array;
+  zstdDecompressSync(data: Uint8Array, options: { maxOutputLength: number }): Uint8Array;
+  constants: Record<string, number>;
+}
+
+/** zstd frames; undefined on Node < 22.15. */
+export const zstdCodec = makeZstd(zlib as unknown as Partial<ZstdHost>);
+
+function makeZstd(host: Partial<ZstdHost>) {
+  const { zstdCompressSync, zstdDecompressSync, constants } = host;
+  const level = constants?.["ZSTD_c_compressionLevel"];
+  if (!zstdCompressSync || !zstdDecompressSync || level === undefined) return undefined;
+  return {
+    compress: (data: Uint8Array, value: number): Uint8Array =>
+      zstdCompressSync(data, { params: { [level]: value } }),
+    /** Throws when the data is damaged or decodes to more than `maxSize` bytes. */
+    decompress: (data: Uint8Array, maxSize: number): Uint8Array =>
+      zstdDecompressSync(data, { maxOutputLength: Math.max(1, maxSize) }),
+  };
+}
+
+/** SHA-512, used by the probe only: where it is slower than SHA-256, the processor has SHA instructions. */
+export function sha512(data: Uint8Array): Uint8Array {
+  return crypto.createHash("sha512").update(data).digest();
+}
