@@ -8,5 +8,6 @@ export interface CommandModule {
 }
 
 export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  completions: () => import("./completions.ts"),
   help: () => import("./help.ts"),
 };

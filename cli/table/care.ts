@@ -283,7 +283,7 @@ const config: CommandSpec = {
   section: "care",
   summary: "read and change a repository's settings",
   about: [
-    "Shows or sets a value of the repository's config file, or of this machine's cache of it. A name may be written as section/name; the section is otherwise repository (or cache). Deleting a value brings back its default.",
+    "Shows or sets a value of the repository's config file, or of this machine's cache of it (previous_location). Names: segments_per_dir, max_segment_size, additional_free_space, storage_quota, append_only, id, last_segment_checked. Deleting a value brings back its default.",
   ],
   options: [
     flag("-c --cache", "the settings of this machine's cache"),

@@ -77,7 +77,7 @@ export const debugCommands: readonly CommandSpec[] = [
     "Decrypts every object and shows where WANTED occurs.",
     [
       repository("repository to search"),
-      { name: "wanted", label: "WANTED", help: "what to look for: hex:… (or 0x…) bytes, or str:… text" },
+      { name: "wanted", label: "WANTED", help: "what to look for: hex:123abc (bytes) or str:foobar (text)" },
     ],
     "REPO str:hello",
   ),
