@@ -60,7 +60,8 @@ export function programHelp(program: Program, columns: number, s: Style): string
   );
   lines.push("");
   lines.push(
-    `${name} COMMAND --help explains a command; ${name} help patterns|placeholders|compression a topic.`,
+    `${name} COMMAND --help explains a command, ${name} help TOPIC a topic:`,
+    "patterns, placeholders, compression.",
   );
   return `${lines.join("\n")}\n`;
 }

@@ -45,8 +45,16 @@ function write(data: Json, sort: boolean, indent: string | undefined, current: s
   }
   let entries = Object.entries(data).filter(([, v]) => v !== undefined);
   if (entries.length === 0) return "{}";
-  if (sort) entries = entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  if (sort) entries = entries.sort(([a], [b]) => byCodePoint(a, b));
   return `{${open}${entries.map(([k, v]) => `${jsonString(k)}: ${write(v, sort, indent, inner)}`).join(comma)}${close}}`;
+}
+
+/** Python orders text by code points, JavaScript by UTF-16 units: they differ above U+FFFF. */
+function byCodePoint(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    if (a[i] !== b[i]) return a.codePointAt(i)! - b.codePointAt(i)!;
+  }
+  return a.length - b.length;
 }
 
 function isArray(data: Json): data is readonly Json[] {
