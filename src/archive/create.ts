@@ -2,8 +2,10 @@
 // and writes items in the walk's order as they become complete. Borg's FilesystemObjectProcessors and
 // ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
 // before it leaves, so the archive is the same whatever the number of workers.
+import { type FilesCache, type FileStamp, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
 import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
+import { choose } from "../core/choose.ts";
 import {
   AlcoveError,
   type AlcoveWarning,
@@ -13,7 +15,7 @@ import {
   FileChangedWarning,
 } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
-import { fs, type Stat } from "../runtime/index.ts";
+import { fs, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSpecial, isSymlink, S_IFBLK, S_IFMT, S_IFREG } from "./constants.ts";
 import type { ChunkRef, Item } from "./item.ts";
@@ -25,24 +27,6 @@ import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { Statistics } from "./stats.ts";
 import { Walker, type WalkEvent, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
-import { kernelChoice } from "../core/choose.ts";
-
-/** Remembers which files were seen with which chunks; Borg's files cache. */
-export interface FilesMemory {
-  /** @returns whether the path is known, and its chunk ids if the file has not changed since */
-  lookup(pathHash: Uint8Array, stat: Stat): { known: boolean; ids: Uint8Array[] | undefined };
-  memorize(pathHash: Uint8Array, stat: FileFacts, ids: readonly Uint8Array[]): void;
-}
-
-/** What the files cache keeps of a file's metadata. */
-export interface FileFacts {
-  size: number;
-  ino: number | bigint;
-  ctimeSec: number;
-  ctimeNsec: number;
-  mtimeSec: number;
-  mtimeNsec: number;
-}
 
 export interface CreateOptions {
   walk: WalkOptions;
@@ -69,7 +53,7 @@ interface Entry {
   problem: AlcoveWarning | undefined;
   file: PendingFile | undefined;
   pathHash: Uint8Array | undefined;
-  facts: FileFacts | undefined;
+  facts: FileStamp | undefined;
   /** The first of several hard links, which carries the chunks. */
   master: Entry | undefined;
   hardlinkKey: string | undefined;
@@ -83,7 +67,7 @@ const MAX_QUEUE = 4096;
 export class Creator {
   readonly #writer: ArchiveWriter;
   readonly #store: ChunkStore;
-  readonly #files: FilesMemory | undefined;
+  readonly #files: FilesCache | undefined;
   readonly #options: CreateOptions;
   readonly #pipeline: CreatePipeline;
   readonly #queue: Entry[] = [];
@@ -92,7 +76,7 @@ export class Creator {
   #lastCheckpoint = performance.now();
   #currentPath = "";
 
-  constructor(writer: ArchiveWriter, files: FilesMemory | undefined, options: CreateOptions) {
+  constructor(writer: ArchiveWriter, files: FilesCache | undefined, options: CreateOptions) {
     this.#writer = writer;
     this.#store = writer.store;
     this.#files = files;
@@ -111,7 +95,7 @@ export class Creator {
         chunker: options.chunker,
         index: this.#store.index.share(),
         filesChanged: options.filesChanged,
-        choice: kernelChoice(),
+        choice: choose(),
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
       },
       onChunk: () => options.onProgress?.(this.#store.stats, this.#currentPath),
@@ -134,7 +118,6 @@ export class Creator {
   /** Archives single paths, without descending into directories (--paths-from-stdin). */
   async addPath(given: string): Promise<void> {
     const path = normalizePath(given);
-    const { Stat } = await import("../runtime/index.ts");
     let event: WalkEvent;
     try {
       event = { type: "entry", path, stat: fs.lstat(path, new Stat()), directory: undefined, name: path };
@@ -264,13 +247,23 @@ export class Creator {
   #unchanged(entry: Entry, item: Item, stat: Stat): boolean {
     const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
     entry.pathHash = this.#store.objects.id(fsEncode(full));
-    const { known, ids } = this.#files!.lookup(entry.pathHash, stat);
-    entry.status = known ? "M" : "A";
-    if (!ids?.every((id) => this.#store.has(id))) return false;
+    const files = this.#files!;
+    const answer = files.lookup(entry.pathHash, 0, stat);
+    entry.status = answer === UNKNOWN ? "A" : "M";
+    if (answer !== UNCHANGED) return false;
+    const { buffer, chunkOffset, chunkCount } = files;
+    const idOf = (i: number): Uint8Array => buffer.subarray(chunkOffset + i * ID_STRIDE, chunkOffset + i * ID_STRIDE + 32);
+    for (let i = 0; i < chunkCount; i++) {
+      // The cache knows the file, but a chunk was lost: read it like a modified one.
+      if (!this.#store.has(idOf(i))) {
+        entry.status = "M";
+        return false;
+      }
+    }
     let size = 0;
     const chunks: ChunkRef[] = [];
-    for (const id of ids) {
-      const chunk = this.#store.reference(id, 0);
+    for (let i = 0; i < chunkCount; i++) {
+      const chunk = this.#store.reference(idOf(i), 0);
       size += chunk.size;
       chunks.push(chunk);
     }
@@ -350,11 +343,9 @@ export class Creator {
       this.stats.nfilesParts += entry.parts;
     }
     if (entry.pathHash && entry.facts && !(file.flags & CHANGED)) {
-      this.#files!.memorize(
-        entry.pathHash,
-        entry.facts,
-        file.chunks.map((c) => c.id),
-      );
+      const ids = new Uint8Array(file.chunks.length * 32);
+      for (let i = 0; i < file.chunks.length; i++) ids.set(file.chunks[i]!.id, i * 32);
+      this.#files!.memorize(entry.pathHash, 0, entry.facts, ids, file.chunks.length);
     }
   }
 
@@ -417,7 +408,7 @@ function pendingFile(
   };
 }
 
-function factsOf(stat: Stat): FileFacts {
+function factsOf(stat: Stat): FileStamp {
   const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
   return { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec };
 }
@@ -436,7 +427,7 @@ function problemOf(path: string, error: NonNullable<PendingFile["error"]>): Alco
 }
 
 function largestEntry(chunk: number, compression: CompressionSpec): number {
-  return chunk + (chunk >> 6) + 65536 + (compression.algorithm === "obfuscate" ? chunk : 0);
+  return chunk + (chunk >> 6) + 65536 + (compression.name === "obfuscate" ? chunk : 0);
 }
 
 /** Refuses what cannot be an archive's name. */

@@ -1,9 +1,9 @@
 // Which hash makes object ids under a key, in the form the hash kernels take it.
-import type { HasherKind } from "../core/hasher.ts";
+import type { HashKind } from "../core/hasher.ts";
 import { keyMode } from "../crypto/modes.ts";
 import type { KeyMaterial } from "../crypto/material.ts";
 
-export function idHasherKind(material: KeyMaterial): HasherKind {
+export function idHasherKind(material: KeyMaterial): HashKind {
   switch (keyMode(material.mode).idHash) {
     case "sha256":
       return { type: "sha256" };

@@ -3,7 +3,8 @@
 // patterns, exclude tags, one file system, nodump, inodes to skip. No file is opened here except tag files.
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { AlcoveWarning, backupOSError, BackupRaceCondition } from "../errors.ts";
-import { type Directory, fs, nodePath, openDirectory, Stat, STATX_ATTR_NODUMP } from "../runtime/index.ts";
+import { type Directory, fs, Stat, STATX_ATTR_NODUMP } from "../runtime/index.ts";
+import { nodePath } from "../runtime/pathbytes.ts";
 import type { PatternMatcher } from "../select/index.ts";
 import { isDirectory, S_IFMT } from "./constants.ts";
 
@@ -96,7 +97,7 @@ export class Walker {
     const { ino, dev, mode } = this.#stat;
     // A mount point's directory is saved, what is mounted there is not.
     const recurse = device === undefined || dev === device;
-    const directory = parent ? parent.openDirectory(name) : openDirectory(path);
+    const directory = parent ? parent.openDirectory(name) : fs.openDirectory(path);
     try {
       const stat = directory.fstat(this.#dirStat);
       if ((stat.mode & S_IFMT) !== (mode & S_IFMT) || stat.ino !== ino) throw new BackupRaceCondition(path);

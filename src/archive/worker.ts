@@ -1,9 +1,10 @@
 // Entry of every worker thread: the thread was started with { role, … } as its data and runs that role to its
 // end. A failure is posted to the main thread, which turns it into an error for the user.
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 
-export type WorkerStart = { role: "create"; data: CreateWorkerData };
+export type WorkerStart = { role: "create"; data: CreateWorkerData } | { role: "extract"; data: ExtractWorkerData };
 
 /** Runs the role this thread was started for. Does nothing in the main thread. */
 export async function workerMain(): Promise<void> {
@@ -11,8 +12,13 @@ export async function workerMain(): Promise<void> {
   const port = parentPort;
   const start = workerData as WorkerStart;
   try {
-    const { runCreateWorker } = await import("./pipeline/create-worker.ts");
-    await runCreateWorker(start.data, port);
+    if (start.role === "create") {
+      const { runCreateWorker } = await import("./pipeline/create-worker.ts");
+      await runCreateWorker(start.data, port);
+    } else {
+      const { runExtractWorker } = await import("./extract-worker.ts");
+      await runExtractWorker(start.data, port);
+    }
   } catch (e) {
     port.postMessage({ failed: e instanceof Error ? (e.stack ?? e.message) : String(e) });
   }

@@ -8,7 +8,7 @@
 import { crc32 } from "node:zlib";
 import { type Chunker, type ChunkerParams, createChunker } from "../../chunker/index.ts";
 import { createCompressor, type CompressionSpec, type Compressor } from "../../compress/index.ts";
-import type { KernelChoice } from "../../core/choose.ts";
+import type { Choice } from "../../core/choose.ts";
 import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import type { Core } from "../../core/index.ts";
@@ -39,7 +39,7 @@ const RECENT_LIMIT = 1 << 14;
 /** How the engine reaches files; src/runtime gives the real one. */
 export interface FileSource {
   /** Opens for reading without following a final symlink, unless `special`. Throws errors with .code. */
-  open(path: Uint8Array, special: boolean): number;
+  open(path: string, special: boolean): number;
   fstat(fd: number): FreshStat & { ino: number | bigint };
   /** Reads into the view at the file's position; 0 at the end. */
   read(fd: number, into: Uint8Array): number;
@@ -53,7 +53,7 @@ export interface EngineSetup {
   chunker: ChunkerParams;
   index: HashIndexShare;
   filesChanged: FilesChanged;
-  choice: KernelChoice;
+  choice: Choice;
   /** Bytes of the read buffer; at least twice the largest chunk. */
   bufferBytes: number;
 }

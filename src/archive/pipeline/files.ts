@@ -6,7 +6,7 @@ import type { FileSource } from "./engine.ts";
 
 export function fileSource(): FileSource {
   return {
-    open: (path, special) => fs.openRead(path, { follow: special }),
+    open: (path, special) => fs.openRead(path, { follow: special, blocking: special }),
     fstat: (fd) => fs.fstat(fd),
     read: (fd, into) => readSync(fd, into),
     close: (fd) => closeSync(fd),

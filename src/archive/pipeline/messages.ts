@@ -1,6 +1,6 @@
 // What goes through a channel: jobs (files to read, as bytes) and records (what became of them). Both are
 // written and read in place with a DataView; all numbers are little-endian, all records a multiple of 4 bytes.
-import { fsEncode } from "../../format/bytes.ts";
+import { fsDecode, fsEncode } from "../../format/bytes.ts";
 
 /** What the main thread knows of a file when it hands it over. */
 export interface FileRequest {
@@ -53,7 +53,7 @@ export class JobWriter {
 
 /** A request as the worker sees it. */
 export interface ReadRequest {
-  path: Uint8Array;
+  path: string;
   special: boolean;
   fileType: number;
   ino: bigint;
@@ -76,8 +76,8 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
       size: v.getFloat64(p + 12, true),
       ctimeSec: v.getFloat64(p + 20, true),
       ctimeNsec: v.getUint32(p + 28, true),
-      // A copy out of the shared memory: host calls take no shared buffers as paths.
-      path: slot.slice(p + 36, p + 36 + length),
+      // A copy out of the shared memory first: text decoders take no shared buffers.
+      path: fsDecode(slot.slice(p + 36, p + 36 + length)),
     };
     p = align4(p + 36 + length);
   }

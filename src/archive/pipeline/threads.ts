@@ -15,8 +15,15 @@ export interface Thread {
   join(): Promise<void>;
 }
 
-/** @param onFailure called (from the event loop) when the thread reports or dies of an error */
-export function startThread(start: WorkerStart, onFailure: (e: Error) => void): Thread {
+/**
+ * @param onFailure called (from the event loop) when the thread reports or dies of an error
+ * @param onMessage gets every other message
+ */
+export function startThread(
+  start: WorkerStart,
+  onFailure: (e: Error) => void,
+  onMessage?: (message: unknown) => void,
+): Thread {
   const worker = new Worker(entry(), { workerData: start });
   let ended: () => void = () => {};
   const exit = new Promise<void>((resolve) => {
@@ -38,6 +45,7 @@ export function startThread(start: WorkerStart, onFailure: (e: Error) => void): 
   };
   worker.on("message", (m: { failed?: string }) => {
     if (m.failed) fail(new Error(m.failed));
+    else onMessage?.(m);
   });
   worker.on("error", fail);
   worker.on("exit", () => ended());

@@ -1,0 +1,212 @@
+// The lanes that write regular files: workers, which read segments of a local repository by themselves, or this
+// thread, which also serves remote repositories. Files travel in batches by message: what a worker needs of an
+// item is small, its contents never pass through the main thread.
+import { coreModule } from "../core/index.ts";
+import { type AlcoveWarning, errorFromRemote, AlcoveError } from "../errors.ts";
+import { ExtractedFile, type FileOptions } from "./extract-file.ts";
+import type { ObjectLocation } from "./segment-objects.ts";
+import type { Item } from "./item.ts";
+import type { Objects } from "./objects.ts";
+import { startThread, type Thread } from "./pipeline/threads.ts";
+
+export interface FileTask {
+  /** Absolute; parents exist and are verified. */
+  path: string;
+  item: Item;
+}
+export type FileDone = (path: string, item: Item, bytes: number, warnings: AlcoveWarning[]) => void;
+
+export interface FileLane {
+  /** Takes a file; may wait for room. Throws what ended the extraction (damaged data, lost chunks). */
+  write(task: FileTask): Promise<void>;
+  /** Waits until every file taken is written. */
+  drain(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Writes in this thread, one file after the other. */
+export class InlineLane implements FileLane {
+  readonly #objects: Objects;
+  readonly #options: FileOptions;
+  readonly #done: FileDone;
+
+  constructor(objects: Objects, options: FileOptions, done: FileDone) {
+    this.#objects = objects;
+    this.#options = options;
+    this.#done = done;
+  }
+
+  async write({ path, item }: FileTask): Promise<void> {
+    let bytes = 0;
+    let warnings: AlcoveWarning[] = [];
+    try {
+      const file = new ExtractedFile(path, item, this.#options);
+      try {
+        for await (const data of this.#objects.getMany((item.chunks ?? []).map((c) => c.id))) {
+          file.write(data);
+          bytes += data.length;
+        }
+      } catch (e) {
+        file.abort();
+        throw e;
+      }
+      warnings = file.finish();
+    } finally {
+      this.#done(path, item, bytes, warnings);
+    }
+  }
+
+  async drain(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+/** A local repository: tells where an object's bytes are. */
+interface LocatingRepository {
+  locate(id: Uint8Array): { segment: number; offset: number; size: number } | undefined;
+  segmentPath(segment: number): string;
+}
+
+/** What a worker is given of a file. */
+export interface WorkerFile {
+  path: string;
+  item: Item;
+  locations: ObjectLocation[];
+}
+export interface WorkerBatch {
+  batch: number;
+  files: WorkerFile[];
+}
+export interface WorkerResult {
+  batch: number;
+  files: { bytes: number; warnings: SentError[] }[];
+  failure?: SentError;
+}
+export interface SentError {
+  msgid: string;
+  args: readonly unknown[];
+  message: string;
+}
+
+const BATCH_FILES = 64;
+const BATCH_BYTES = 4 << 20;
+const BATCHES_PER_WORKER = 3;
+
+/** Writes in worker threads. */
+export class ExtractLanes implements FileLane {
+  readonly #repository: LocatingRepository;
+  readonly #objects: Objects;
+  readonly #done: FileDone;
+  readonly #threads: { thread: Thread; load: number }[] = [];
+  readonly #open = new Map<number, { files: FileTask[]; lane: number }>();
+  #batch: WorkerFile[] = [];
+  #tasks: FileTask[] = [];
+  #bytes = 0;
+  #next = 0;
+  #failure: Error | undefined;
+  #wakeUp: (() => void) | undefined;
+
+  static possible(objects: Objects, workers: number): boolean {
+    return workers > 0 && "locate" in objects.repository;
+  }
+
+  constructor(objects: Objects, options: FileOptions, workers: number, done: FileDone) {
+    this.#objects = objects;
+    this.#repository = objects.repository as unknown as LocatingRepository;
+    this.#done = done;
+    const data = { material: objects.key.material, module: coreModule(), options };
+    for (let i = 0; i < workers; i++) {
+      const thread = startThread(
+        { role: "extract", data },
+        (e) => this.#fail(e),
+        (m) => this.#result(i, m as WorkerResult),
+      );
+      this.#threads.push({ thread, load: 0 });
+    }
+  }
+
+  async write(task: FileTask): Promise<void> {
+    const locations: ObjectLocation[] = [];
+    for (const c of task.item.chunks ?? []) {
+      const at = this.#repository.locate(c.id);
+      // A chunk that is not there is reported as the repository reports it.
+      if (!at) {
+        await this.#objects.repository.get(c.id);
+        throw new AlcoveError("extract: an object was found that had no location");
+      }
+      locations.push({ id: c.id, file: this.#repository.segmentPath(at.segment), offset: at.offset, length: at.size, size: c.size });
+      this.#bytes += c.csize;
+    }
+    this.#batch.push({ path: task.path, item: { ...task.item, chunks: undefined, chunks_healthy: task.item.chunks_healthy && [] }, locations });
+    this.#tasks.push(task);
+    if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
+  }
+
+  async drain(): Promise<void> {
+    await this.#send();
+    while (this.#open.size > 0) await this.#wait();
+    if (this.#failure) throw this.#failure;
+  }
+
+  async close(): Promise<void> {
+    for (const { thread } of this.#threads) thread.post({ stop: true });
+    await Promise.all(this.#threads.map(({ thread }) => thread.join()));
+  }
+
+  async #send(): Promise<void> {
+    if (this.#batch.length === 0) return;
+    let lane = this.#idlest();
+    while (this.#threads[lane]!.load >= BATCHES_PER_WORKER) {
+      await this.#wait();
+      lane = this.#idlest();
+    }
+    if (this.#failure) throw this.#failure;
+    const batch = this.#next++;
+    this.#open.set(batch, { files: this.#tasks, lane });
+    this.#threads[lane]!.load++;
+    this.#threads[lane]!.thread.post({ batch, files: this.#batch } satisfies WorkerBatch);
+    this.#batch = [];
+    this.#tasks = [];
+    this.#bytes = 0;
+  }
+
+  #idlest(): number {
+    let best = 0;
+    for (let i = 1; i < this.#threads.length; i++) if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
+    return best;
+  }
+
+  #wait(): Promise<void> {
+    if (this.#failure) throw this.#failure;
+    return new Promise((resolve) => {
+      this.#wakeUp = resolve;
+    });
+  }
+
+  #wake(): void {
+    const wakeUp = this.#wakeUp;
+    this.#wakeUp = undefined;
+    wakeUp?.();
+  }
+
+  #fail(e: Error): void {
+    this.#failure ??= e;
+    this.#wake();
+  }
+
+  #result(lane: number, result: WorkerResult): void {
+    const open = this.#open.get(result.batch);
+    if (!open) return;
+    this.#open.delete(result.batch);
+    this.#threads[lane]!.load--;
+    result.files.forEach(({ bytes, warnings }, i) => {
+      const { path, item } = open.files[i]!;
+      this.#done(path, item, bytes, warnings.map((w) => received(w) as AlcoveWarning));
+    });
+    if (result.failure) this.#failure ??= received(result.failure);
+    this.#wake();
+  }
+}
+
+function received({ msgid, args, message }: SentError): Error {
+  return errorFromRemote(msgid, args) ?? new AlcoveError(message, msgid);
+}

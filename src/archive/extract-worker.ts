@@ -1,0 +1,77 @@
+// The worker's side of extraction: reads, verifies, decrypts and decompresses objects, writes files and their
+// attributes. Messages in, messages out; one batch at a time.
+import type { MessagePort } from "node:worker_threads";
+import { createCompressor, defaultCompression, prepareCodecs } from "../compress/index.ts";
+import { loadCore } from "../core/index.ts";
+import { type KeyMaterial, Sealer } from "../crypto/material.ts";
+import { AlcoveError, AlcoveWarning, backupOSError, IntegrityError } from "../errors.ts";
+import { MAX_DATA_SIZE } from "./constants.ts";
+import { ExtractedFile, type FileOptions } from "./extract-file.ts";
+import type { SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
+import { SegmentObjects } from "./segment-objects.ts";
+
+export interface ExtractWorkerData {
+  material: KeyMaterial;
+  module: WebAssembly.Module;
+  options: FileOptions;
+}
+
+/** Serves batches until told to stop. */
+export async function runExtractWorker(data: ExtractWorkerData, port: MessagePort): Promise<void> {
+  await prepareCodecs("all");
+  const core = loadCore(data.module);
+  const sealer = new Sealer(data.material, core);
+  const codec = createCompressor(defaultCompression, core);
+  const segments = new SegmentObjects();
+
+  const write = ({ path, item, locations }: WorkerFile): { bytes: number; warnings: SentError[] } => {
+    let bytes = 0;
+    try {
+      const file = new ExtractedFile(path, item, data.options);
+      try {
+        for (const at of locations) {
+          const content = codec.decompress(sealer.open(segments.read(at), at.id), MAX_DATA_SIZE);
+          sealer.checkId(at.id, content);
+          if (content.length !== at.size) throw new IntegrityError(`${item.path}: a chunk has ${content.length} bytes instead of ${at.size}`);
+          file.write(content);
+          bytes += content.length;
+        }
+      } catch (e) {
+        file.abort();
+        throw e;
+      }
+      return { bytes, warnings: file.finish().map(sent) };
+    } catch (e) {
+      if (e instanceof AlcoveWarning) return { bytes, warnings: [sent(e)] };
+      throw e;
+    }
+  };
+
+  await new Promise<void>((resolve) => {
+    port.on("message", (message: WorkerBatch | { stop: true } | { index: unknown }) => {
+      if ("stop" in message) {
+        segments.close();
+        port.close();
+        resolve();
+        return;
+      }
+      if (!("files" in message)) return;
+      const result: WorkerResult = { batch: message.batch, files: [] };
+      for (const file of message.files) {
+        try {
+          result.files.push(write(file));
+        } catch (e) {
+          result.failure = sent(e as Error);
+          break;
+        }
+      }
+      port.postMessage(result);
+    });
+  });
+}
+
+function sent(e: Error): SentError {
+  if (e instanceof AlcoveError) return { msgid: e.msgid, args: e.args, message: e.message };
+  if ((e as NodeJS.ErrnoException).code) return sent(backupOSError("repository", e as NodeJS.ErrnoException));
+  return { msgid: "Error", args: [e.stack ?? e.message], message: e.stack ?? e.message };
+}

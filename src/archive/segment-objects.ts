@@ -1,0 +1,74 @@
+// Reads repository objects straight from segment files in a worker. Objects of one archive lie mostly one behind
+// the other, so a window of the file is kept and one read serves many small objects.
+import { closeSync, openSync, readSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import { IntegrityError } from "../errors.ts";
+import { toHex } from "../format/bytes.ts";
+
+/** Where an object's PUT entry lies. */
+export interface ObjectLocation {
+  id: Uint8Array;
+  /** Absolute path of the segment. */
+  file: string;
+  /** Of the entry's header in the segment. */
+  offset: number;
+  /** Bytes of the object's data (the entry less its header). */
+  length: number;
+  /** Bytes of plaintext expected. */
+  size: number;
+}
+
+const HEADER = 41;
+const WINDOW = 1 << 20;
+const MAX_OPEN = 16;
+
+export class SegmentObjects {
+  readonly #open = new Map<string, number>();
+  #window = new Uint8Array(WINDOW);
+  #file = "";
+  #start = 0;
+  #end = 0;
+
+  /** The object's data; a view that the next read may overwrite. @throws IntegrityError */
+  read(at: ObjectLocation): Uint8Array {
+    const total = HEADER + at.length;
+    if (at.file !== this.#file || at.offset < this.#start || at.offset + total > this.#end) this.#load(at, total);
+    const from = at.offset - this.#start;
+    const entry = this.#window.subarray(from, from + total);
+    const view = new DataView(entry.buffer, entry.byteOffset, total);
+    if (view.getUint32(4, true) !== total || entry[8] !== 0) throw damaged(at, "its entry is not what the index says");
+    if (crc32(entry.subarray(4)) !== view.getUint32(0, true)) throw damaged(at, "checksum mismatch");
+    return entry.subarray(HEADER);
+  }
+
+  #load(at: ObjectLocation, total: number): void {
+    let fd = this.#open.get(at.file);
+    if (fd === undefined) {
+      if (this.#open.size >= MAX_OPEN) this.close();
+      fd = openSync(at.file, "r");
+      this.#open.set(at.file, fd);
+    }
+    const want = Math.max(total, WINDOW);
+    if (this.#window.length < want) this.#window = new Uint8Array(want);
+    let have = 0;
+    while (have < want) {
+      const n = readSync(fd, this.#window, have, want - have, at.offset + have);
+      if (n === 0) break;
+      have += n;
+    }
+    this.#file = at.file;
+    this.#start = at.offset;
+    this.#end = at.offset + have;
+    if (have < total) throw damaged(at, "the segment ends inside it");
+  }
+
+  close(): void {
+    for (const fd of this.#open.values()) closeSync(fd);
+    this.#open.clear();
+    this.#file = "";
+  }
+}
+
+function damaged(at: ObjectLocation, why: string): IntegrityError {
+  return new IntegrityError(`Object ${toHex(at.id)} in ${at.file} at ${at.offset}: ${why}`);
+}
