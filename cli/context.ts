@@ -138,6 +138,13 @@ export class Context {
     return new MessageProgress(this.progressContext, msgid);
   }
 
+  /** A progress record that a server has sent, shown as if it were ours. */
+  remoteProgress(record: Readonly<Record<string, unknown>>): void {
+    if (!this.showProgress) return;
+    if (this.json) this.log.record(record as Record<string, Json>);
+    else this.progressContext.line.show(typeof record["message"] === "string" ? record["message"] : "");
+  }
+
   /** For the library's progress reports; `labels` gives the text for each msgid. */
   progressSink(labels: Record<string, string>): ProgressSink {
     return percentSink(this.progressContext, labels);

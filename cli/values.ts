@@ -162,7 +162,8 @@ async function convertText(type: ValueType, text: string, context: PlaceholderCo
     case "diff-sort":
       return diffSort(text);
     case "files-cache":
-      return filesCacheMode(text);
+      checkFilesCacheMode(text);
+      return text;
     case "timestamp":
       return parseTimestampArgument(text);
     case "chunker-params": {
@@ -243,11 +244,10 @@ const CACHE_LETTERS: Record<string, string> = {
 };
 const CACHE_MODES = ["cis", "ims", "cs", "ms", "cr", "mr", "d", "s"];
 
-/** Borg's letters in alphabetical order: "ctime,size,inode" is "cis". */
-export function filesCacheMode(text: string): string {
-  const words = new Set(text.trim().split(","));
+/** Words in any order; as Borg's letters in alphabetical order they must be one of its modes. */
+function checkFilesCacheMode(text: string): void {
   const letters: string[] = [];
-  for (const word of words) {
+  for (const word of new Set(text.trim().split(","))) {
     const letter = CACHE_LETTERS[word];
     if (letter === undefined) {
       throw new ValueProblem(
@@ -256,8 +256,7 @@ export function filesCacheMode(text: string): string {
     }
     letters.push(letter);
   }
-  const mode = letters.sort().join("");
-  if (!CACHE_MODES.includes(mode))
+  if (!CACHE_MODES.includes(letters.sort().join(""))) {
     throw new ValueProblem(`cache mode short must be one of: ${CACHE_MODES.join(",")}`);
-  return mode;
+  }
 }

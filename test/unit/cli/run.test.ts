@@ -124,7 +124,7 @@ describe("values", () => {
     expect(a.number("checkpoint-interval")).toBe(60);
     expect(a.location.archive).toMatch(/^a-2020-01-0[123]T\d\d:04:05$/);
     expect(a.text("files-cache")).toBe("ctime,size,inode");
-    expect((await args("create --files-cache mtime,size R::a p")).text("files-cache")).toBe("ms");
+    expect((await args("create --files-cache mtime,size R::a p")).text("files-cache")).toBe("mtime,size");
     expect((await args("prune --keep-within 2d R")).number("keep-within")).toBe(48);
     expect((await args("init -e none --storage-quota 1.5G R")).number("storage-quota")).toBe(1_500_000_000);
     expect((await args("prune --keep-daily=-1 R")).number("keep-daily")).toBe(-1);
