@@ -33,6 +33,12 @@ export class Home {
     if (run.status !== 0) throw new Error(`borg ${args.join(" ")}: ${run.status}\n${run.stderr}`);
     return run.stdout;
   }
+  /** What borg says on its side channel. */
+  borgErr(args: string[], env: Record<string, string> = {}): string {
+    const run = spawnSync("borg", args, { env: { ...this.env, ...env }, encoding: "utf8", timeout: 60_000 });
+    if (run.status !== 0) throw new Error(`borg ${args.join(" ")}: ${run.status}\n${run.stderr}`);
+    return run.stderr;
+  }
   init(mode: string, name = mode): TestRepository {
     const path = join(this.dir, name);
     this.borg(["init", "-e", mode, path]);

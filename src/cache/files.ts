@@ -1,0 +1,416 @@
+// The files cache: hash of a file's path → (age, inode, size, ctime or mtime, chunk ids), which lets an unchanged file
+// be backed up without reading it. On disk a stream of msgpack [hash, [age, inode, size, time, ids]], read and written
+// by Borg too (cache.py). Kept as the file's own bytes plus 13 bytes an entry: an open-addressing table over the
+// entries' offsets and an age for each. Nothing is decoded but the one entry that is asked for.
+
+import type { LogLevel } from "../crypto/environment.ts";
+import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
+import type { Storage } from "../storage/types.ts";
+import { EntryReader, writeEntry, writeUint } from "./filesformat.ts";
+import { FileHasher, verifyIntegrity } from "./integrity.ts";
+
+/** What of a file's status must be the same for it to count as unchanged (--files-cache). */
+export interface FilesCacheMode {
+  /** Which time is kept and compared; undefined compares none and keeps ctime. */
+  time: "ctime" | "mtime" | undefined;
+  size: boolean;
+  inode: boolean;
+  /** Every file is read; the cache is only updated. */
+  rechunk: boolean;
+  disabled: boolean;
+}
+
+/** Status of a regular file. Times as seconds and nanoseconds. */
+export interface FileStamp {
+  size: number;
+  ino: number | bigint;
+  mtimeSec: number;
+  mtimeNsec: number;
+  ctimeSec: number;
+  ctimeNsec: number;
+}
+
+/** Answers of lookup. */
+export const UNKNOWN = 0;
+export const CHANGED = 1;
+export const UNCHANGED = 2;
+
+/** Distance of the 32-byte ids in a chunk list, as FilesCache gives it. */
+export const ID_STRIDE = 35;
+
+const DEFAULT_TTL = 20;
+// Entries' places are 32 bits, half of them for what is added.
+const MAX_BYTES = 0x7fffffff;
+/** Set in a place: the entry is among the added ones. */
+const ADDED = 0x80000000;
+const DEAD = 255;
+const MAX_AGE = 254;
+
+const MODE_LETTERS: Record<string, string> = {
+  ctime: "c",
+  mtime: "m",
+  size: "s",
+  inode: "i",
+  rechunk: "r",
+  disabled: "d",
+};
+const VALID_MODES = ["cis", "ims", "cs", "ms", "cr", "mr", "d", "s"];
+
+/** The mode of a comma-separated list, e.g. "ctime,size,inode". @throws AlcoveError */
+export function parseFilesCacheMode(text: string): FilesCacheMode {
+  const letters = new Set<string>();
+  for (const word of text.trim().split(",")) {
+    const letter = Object.hasOwn(MODE_LETTERS, word) ? MODE_LETTERS[word]! : "";
+    if (!letter)
+      throw new AlcoveError(
+        `The files cache mode "${word}" is none of ${Object.keys(MODE_LETTERS).join(", ")}.`,
+      );
+    letters.add(letter);
+  }
+  if (!VALID_MODES.includes([...letters].sort().join(""))) {
+    throw new AlcoveError(`The files cache cannot work with the mode "${text}".`);
+  }
+  return {
+    time: letters.has("m") ? "mtime" : letters.has("c") ? "ctime" : undefined,
+    size: letters.has("s"),
+    inode: letters.has("i"),
+    rechunk: letters.has("r"),
+    disabled: letters.has("d"),
+  };
+}
+
+/** "files", or "files.SUFFIX" with BORG_FILES_CACHE_SUFFIX. */
+export function filesCacheName(env: Readonly<Record<string, string | undefined>>): string {
+  const suffix = env["BORG_FILES_CACHE_SUFFIX"];
+  return suffix ? `files.${suffix}` : "files";
+}
+
+/** BORG_FILES_CACHE_TTL: how many backups an entry survives without its file being seen. @throws AlcoveError */
+export function filesCacheTtl(env: Readonly<Record<string, string | undefined>>): number {
+  const text = env["BORG_FILES_CACHE_TTL"];
+  if (text === undefined) return DEFAULT_TTL;
+  if (!/^\s*[+-]?\d+\s*$/.test(text)) throw new AlcoveError(`BORG_FILES_CACHE_TTL is not a number: ${text}`);
+  return Number(text);
+}
+
+export class FilesCache {
+  readonly mode: FilesCacheMode;
+  /** Bytes that chunkOffset refers to, after lookup gave UNCHANGED. */
+  buffer: Uint8Array;
+  /** Where the first chunk id is; further ones are ID_STRIDE bytes apart. */
+  chunkOffset = 0;
+  chunkCount = 0;
+
+  readonly #old: Uint8Array;
+  readonly #oldReader: EntryReader;
+  #added = new Uint8Array(1 << 16);
+  #addedReader = new EntryReader(this.#added);
+  #addedEnd = 0;
+  /** Place of each entry: its offset, with ADDED set in #added. */
+  #places = new Uint32Array(1024);
+  /** Age of each entry; DEAD where another has taken its place. */
+  #ages = new Uint8Array(1024);
+  #count = 0;
+  #dead = 0;
+  /** Entry number + 1 by hash; 0 is free. */
+  #table = new Int32Array(2048);
+  /** Newest time of a file that was added, as nanoseconds in two halves; #anyAdded false: none was. */
+  #newestHi = 0;
+  #newestLo = 0;
+  #anyAdded = false;
+  // Halves of the nanoseconds that #split computed last.
+  #hi = 0;
+  #lo = 0;
+
+  private constructor(mode: FilesCacheMode, old: Uint8Array) {
+    this.mode = mode;
+    this.#old = old;
+    this.#oldReader = new EntryReader(old);
+    this.buffer = old;
+  }
+
+  /** A cache without entries. */
+  static empty(mode: FilesCacheMode): FilesCache {
+    return new FilesCache(mode, new Uint8Array(0));
+  }
+
+  /** From a file's bytes; every entry becomes one backup older. @throws IntegrityError for what is no files cache */
+  static parse(mode: FilesCacheMode, bytes: Uint8Array): FilesCache {
+    if (bytes.length > MAX_BYTES) throw new AlcoveError("the files cache is larger than 2 GiB");
+    const cache = new FilesCache(mode, bytes);
+    const reader = cache.#oldReader;
+    // About 75 bytes an entry with one chunk.
+    cache.#reserve(Math.ceil(bytes.length / 64));
+    for (let at = 0; at < bytes.length; ) {
+      const end = reader.scan(at);
+      cache.#append(at, Math.min(reader.age + 1, MAX_AGE));
+      at = end;
+    }
+    return cache;
+  }
+
+  /** Reads the file; damage is told, and the cache is empty then: that costs time, no data. */
+  static load(
+    storage: Storage,
+    name: string,
+    mode: FilesCacheMode,
+    integrity: string | undefined,
+    log: (level: LogLevel, message: string) => void,
+  ): FilesCache {
+    let why: string;
+    try {
+      const bytes = storage.read(name);
+      verifyIntegrity(`${storage.root}/${name}`, name, bytes, integrity, false);
+      return FilesCache.parse(mode, bytes);
+    } catch (error) {
+      if (error instanceof FileIntegrityError) why = "The files cache is corrupted";
+      else if (error instanceof AlcoveError) why = `The files cache seems invalid: ${error.message}`;
+      else if ((error as NodeJS.ErrnoException).code) {
+        why = `The files cache cannot be read: ${describeSystemError(error as NodeJS.ErrnoException)}`;
+      } else throw error;
+    }
+    log("warning", `${why}. Going on without it: every file will be read.`);
+    return FilesCache.empty(mode);
+  }
+
+  /** Entries. */
+  get size(): number {
+    return this.#count - this.#dead;
+  }
+
+  /** Whether the file of this path hash (32 bytes at hashOffset) is UNKNOWN, known but CHANGED, or UNCHANGED; then
+   *  buffer, chunkOffset and chunkCount give its chunk ids, and it stays in the cache. Regular files only. */
+  lookup(hash: Uint8Array, hashOffset: number, st: FileStamp): number {
+    const { mode } = this;
+    if (mode.rechunk || mode.disabled) return UNKNOWN;
+    const entry = this.#find(hash, hashOffset);
+    if (entry < 0) return UNKNOWN;
+    const place = this.#places[entry]!;
+    const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
+    const at = place >= ADDED ? place - ADDED : place;
+    reader.scan(at);
+    if (mode.size && !same(reader.sizeHi, reader.sizeLo, st.size)) return CHANGED;
+    const sameInode = same(reader.inodeHi, reader.inodeLo, st.ino);
+    if (mode.inode && !sameInode) return CHANGED;
+    if (mode.time !== undefined) {
+      const fits =
+        mode.time === "ctime"
+          ? this.#split(st.ctimeSec, st.ctimeNsec)
+          : this.#split(st.mtimeSec, st.mtimeNsec);
+      if (!fits || reader.timeHi !== this.#hi || reader.timeLo !== this.#lo) return CHANGED;
+    }
+    this.chunkCount = reader.idCount;
+    if (sameInode) {
+      this.buffer = reader.bytes;
+      this.chunkOffset = reader.idsAt;
+      this.#ages[entry] = 0;
+      return UNCHANGED;
+    }
+    // The inode was not compared, because the files have moved to another file system, say. The new one is kept, so
+    // that comparing it works again the next time.
+    const { sizeHi, sizeLo, timeHi, timeLo, bytes, idsAt, idCount } = reader;
+    const offset = this.#write(hash, hashOffset, idCount, (out, to) =>
+      writeEntry(
+        out,
+        to,
+        hash,
+        hashOffset,
+        [halves(st.ino), [sizeHi, sizeLo], [timeHi, timeLo]],
+        bytes,
+        idsAt,
+        ID_STRIDE,
+        idCount,
+      ),
+    );
+    this.#places[entry] = (offset | ADDED) >>> 0;
+    this.#ages[entry] = 0;
+    this.buffer = this.#added;
+    this.#addedReader.scan(offset);
+    this.chunkOffset = this.#addedReader.idsAt;
+    return UNCHANGED;
+  }
+
+  /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids. */
+  memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
+    if (this.mode.disabled) return;
+    const useMtime = this.mode.time === "mtime";
+    if (!this.#split(useMtime ? st.mtimeSec : st.ctimeSec, useMtime ? st.mtimeNsec : st.ctimeNsec)) {
+      // Before 1970: kept as zero, so that the file is read each time.
+      this.#hi = this.#lo = 0;
+    }
+    const time: [number, number] = [this.#hi, this.#lo];
+    if (
+      !this.#anyAdded ||
+      time[0] > this.#newestHi ||
+      (time[0] === this.#newestHi && time[1] > this.#newestLo)
+    ) {
+      [this.#newestHi, this.#newestLo] = time;
+    }
+    this.#anyAdded = true;
+    const offset = this.#write(hash, hashOffset, count, (out, to) =>
+      writeEntry(out, to, hash, hashOffset, [halves(st.ino), halves(st.size), time], ids, 0, 32, count),
+    );
+    const place = (offset | ADDED) >>> 0;
+    const entry = this.#find(hash, hashOffset);
+    if (entry < 0) this.#append(place, 0);
+    else {
+      this.#places[entry] = place;
+      this.#ages[entry] = 0;
+    }
+  }
+
+  /** Writes the file, without what is too old and without the files that are as new as the newest one added: within
+   *  the granularity of its time such a file may change unseen. Returns the integrity JSON. */
+  save(storage: Storage, name: string, ttl: number): string {
+    const hasher = new FileHasher(name);
+    const chunks = this.#serialize(ttl);
+    function* hashing(): Iterable<Uint8Array> {
+      for (const chunk of chunks) {
+        hasher.update(chunk);
+        yield chunk;
+      }
+    }
+    storage.writeAtomic(name, hashing(), { mode: 0o600 });
+    hasher.part("final");
+    return hasher.data();
+  }
+
+  *#serialize(ttl: number): Iterable<Uint8Array> {
+    let out = new Uint8Array(1 << 20);
+    let end = 0;
+    for (let entry = 0; entry < this.#count; entry++) {
+      const age = this.#ages[entry]!;
+      if (age === DEAD) continue;
+      const place = this.#places[entry]!;
+      const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
+      const at = place >= ADDED ? place - ADDED : place;
+      const next = reader.scan(at);
+      if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
+      const need = next - at + 8;
+      if (end + need > out.length) {
+        yield out.subarray(0, end);
+        end = 0;
+        if (need > out.length) out = new Uint8Array(need);
+      }
+      const { bytes, ageAt, inodeAt } = reader;
+      out.set(bytes.subarray(at, ageAt), end);
+      end = writeUint(out, end + ageAt - at, 0, age);
+      out.set(bytes.subarray(inodeAt, next), end);
+      end += next - inodeAt;
+    }
+    yield out.subarray(0, end);
+  }
+
+  #isOlder(reader: EntryReader): boolean {
+    if (reader.timeHi !== this.#newestHi) return reader.timeHi < this.#newestHi;
+    return reader.timeLo < this.#newestLo;
+  }
+
+  /** Room for an entry in #added, and the entry. Returns its offset. */
+  #write(
+    hash: Uint8Array,
+    hashOffset: number,
+    count: number,
+    write: (out: Uint8Array, at: number) => number,
+  ): number {
+    if (hash.length < hashOffset + 32) throw new RangeError("a path hash has 32 bytes");
+    const need = 36 + 1 + 1 + 3 * 9 + 5 + count * ID_STRIDE;
+    if (this.#addedEnd + need > this.#added.length) {
+      if (this.#addedEnd + need > MAX_BYTES) throw new AlcoveError("The files cache would exceed 2 GiB.");
+      const grown = new Uint8Array(Math.max(this.#addedEnd + need, 2 * this.#added.length));
+      grown.set(this.#added.subarray(0, this.#addedEnd));
+      this.#added = grown;
+      this.#addedReader = new EntryReader(grown);
+    }
+    const at = this.#addedEnd;
+    this.#addedEnd = write(this.#added, at);
+    return at;
+  }
+
+  #append(place: number, age: number): void {
+    this.#reserve(this.#count + 1);
+    const entry = this.#count++;
+    this.#places[entry] = place;
+    this.#ages[entry] = age;
+    const duplicate = this.#insert(entry);
+    if (duplicate >= 0) {
+      // Borg's dict keeps the last of two.
+      this.#ages[duplicate] = DEAD;
+      this.#dead++;
+    }
+  }
+
+  #reserve(entries: number): void {
+    if (entries > this.#places.length) {
+      const size = Math.max(entries, 2 * this.#places.length);
+      const places = new Uint32Array(size);
+      places.set(this.#places);
+      this.#places = places;
+      const ages = new Uint8Array(size);
+      ages.set(this.#ages);
+      this.#ages = ages;
+    }
+    if (entries * 2 > this.#table.length) {
+      let size = this.#table.length;
+      while (size < entries * 2) size *= 2;
+      this.#table = new Int32Array(size);
+      for (let entry = 0; entry < this.#count; entry++) if (this.#ages[entry] !== DEAD) this.#insert(entry);
+    }
+  }
+
+  #find(hash: Uint8Array, hashOffset: number): number {
+    const mask = this.#table.length - 1;
+    for (let i = word(hash, hashOffset) & mask; ; i = (i + 1) & mask) {
+      const entry = this.#table[i]! - 1;
+      if (entry < 0) return -1;
+      if (this.#hashIs(entry, hash, hashOffset)) return entry;
+    }
+  }
+
+  /** Puts an entry into the table; returns the one of the same hash that it replaces, or −1. */
+  #insert(entry: number): number {
+    const place = this.#places[entry]!;
+    const bytes = place >= ADDED ? this.#added : this.#old;
+    const hashAt = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
+    const mask = this.#table.length - 1;
+    for (let i = word(bytes, hashAt) & mask; ; i = (i + 1) & mask) {
+      const other = this.#table[i]! - 1;
+      if (other >= 0 && !this.#hashIs(other, bytes, hashAt)) continue;
+      this.#table[i] = entry + 1;
+      return other;
+    }
+  }
+
+  #hashIs(entry: number, hash: Uint8Array, offset: number): boolean {
+    const place = this.#places[entry]!;
+    const bytes = place >= ADDED ? this.#added : this.#old;
+    const at = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
+    for (let i = 0; i < 32; i++) if (bytes[at + i] !== hash[offset + i]) return false;
+    return true;
+  }
+
+  /** Seconds and nanoseconds to 64 bits of nanoseconds in #hi and #lo, exactly and without bigint: false if negative. */
+  #split(sec: number, nsec: number): boolean {
+    if (sec < 0) return false;
+    const high = Math.floor(sec / 65536) * 1e9;
+    const low = (high % 65536) * 65536 + (sec % 65536) * 1e9 + nsec;
+    this.#hi = Math.floor(high / 65536) + Math.floor(low / 4294967296);
+    this.#lo = low % 4294967296;
+    return true;
+  }
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+}
+
+function halves(n: number | bigint): [number, number] {
+  if (typeof n === "number") return [Math.floor(n / 4294967296), n >>> 0];
+  const unsigned = BigInt.asUintN(64, n);
+  return [Number(unsigned >> 32n), Number(unsigned & 0xffffffffn)];
+}
+
+function same(hi: number, lo: number, n: number | bigint): boolean {
+  if (typeof n === "number") return hi * 4294967296 + lo === n;
+  return (BigInt(hi) << 32n) + BigInt(lo) === n;
+}

@@ -1,0 +1,165 @@
+// One entry of the files cache as it lies in the file: msgpack [hash(32), [age, inode, size, time, [id(32), …]]].
+// Read in place, integers as two 32-bit halves, because nanoseconds and inode numbers need 64 bits.
+
+import { IntegrityError } from "../errors.ts";
+
+const RAW32 = [0xda, 0x00, 0x20] as const;
+
+/** Walks over entries in a buffer. The fields are those of the entry that was scanned last. */
+export class EntryReader {
+  /** From an entry's start to its path hash. */
+  static readonly HASH_AT = 4;
+  readonly bytes: Uint8Array;
+  age = 0;
+  inodeHi = 0;
+  inodeLo = 0;
+  sizeHi = 0;
+  sizeLo = 0;
+  timeHi = 0;
+  timeLo = 0;
+  idCount = 0;
+  /** Offset of the first id's 32 bytes; further ones follow at a distance of 35. */
+  idsAt = 0;
+  /** Offsets of the encoded age and inode. */
+  ageAt = 0;
+  inodeAt = 0;
+  #hi = 0;
+  #lo = 0;
+  #next = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+
+  /** Reads the entry at `at`; the position behind it. @throws IntegrityError where the bytes are no entry */
+  scan(at: number): number {
+    const b = this.bytes;
+    const hash = b[at] === 0x92 && b[at + 1] === RAW32[0] && b[at + 2] === RAW32[1] && b[at + 3] === RAW32[2];
+    if (!hash || b[at + 36] !== 0x95) throw broken();
+    this.ageAt = at + 37;
+    this.#uint(at + 37);
+    this.age = this.#hi > 0 ? 254 : Math.min(this.#lo, 254);
+    this.inodeAt = this.#next;
+    this.#uint(this.#next);
+    this.inodeHi = this.#hi;
+    this.inodeLo = this.#lo;
+    this.#uint(this.#next);
+    this.sizeHi = this.#hi;
+    this.sizeLo = this.#lo;
+    this.#time(this.#next);
+    this.#list(this.#next);
+    const end = this.#next + this.idCount * 35;
+    if (end > b.length) throw broken();
+    // Checked here, so that who uses the ids need not.
+    for (let i = this.#next; i < end; i += 35) {
+      if (b[i] !== RAW32[0] || b[i + 1] !== RAW32[1] || b[i + 2] !== RAW32[2]) throw broken();
+    }
+    this.idsAt = this.#next + 3;
+    return end;
+  }
+
+  #uint(at: number): void {
+    const b = this.bytes;
+    const type = b[at]!;
+    if (type < 0x80) {
+      this.#hi = 0;
+      this.#lo = type;
+      this.#next = at + 1;
+      return;
+    }
+    if (type < 0xcc || type > 0xcf) throw broken();
+    const width = 1 << (type - 0xcc);
+    this.#next = at + 1 + width;
+    if (this.#next > b.length) throw broken();
+    this.#hi = width === 8 ? u32(b, at + 1) : 0;
+    this.#lo = width >= 4 ? u32(b, this.#next - 4) : width === 2 ? b[at + 1]! * 256 + b[at + 2]! : b[at + 1]!;
+  }
+
+  /** A time is a number, or, beyond 63 bits, raw bytes: that one equals no file's time. */
+  #time(at: number): void {
+    const type = this.bytes[at]!;
+    if (type >= 0xa0 && type < 0xc0) {
+      this.#next = at + 1 + (type & 31);
+      this.timeHi = this.timeLo = 0xffffffff;
+      return;
+    }
+    this.#uint(at);
+    this.timeHi = this.#hi;
+    this.timeLo = this.#lo;
+  }
+
+  #list(at: number): void {
+    const b = this.bytes;
+    const type = b[at]!;
+    if (type >= 0x90 && type < 0xa0) {
+      this.idCount = type & 15;
+      this.#next = at + 1;
+    } else if (type === 0xdc || type === 0xdd) {
+      this.#next = at + (type === 0xdc ? 3 : 5);
+      if (this.#next > b.length) throw broken();
+      this.idCount = type === 0xdc ? b[at + 1]! * 256 + b[at + 2]! : u32(b, at + 1);
+    } else throw broken();
+  }
+}
+
+/** Writes an entry of age 0; numbers are inode, size and time in halves; ids lie `stride` apart from idsAt on.
+ *  The position behind it. */
+export function writeEntry(
+  out: Uint8Array,
+  at: number,
+  hash: Uint8Array,
+  hashOffset: number,
+  numbers: readonly (readonly [number, number])[],
+  ids: Uint8Array,
+  idsAt: number,
+  stride: number,
+  count: number,
+): number {
+  out[at++] = 0x92;
+  at = raw32(out, at, hash, hashOffset);
+  out[at++] = 0x95;
+  out[at++] = 0;
+  for (const [hi, lo] of numbers) at = writeUint(out, at, hi, lo);
+  if (count < 16) out[at++] = 0x90 | count;
+  else {
+    const wide = count > 0xffff;
+    out[at++] = wide ? 0xdd : 0xdc;
+    for (let shift = wide ? 24 : 8; shift >= 0; shift -= 8) out[at++] = count >>> shift;
+  }
+  for (let i = 0; i < count; i++) at = raw32(out, at, ids, idsAt + i * stride);
+  return at;
+}
+
+function raw32(out: Uint8Array, at: number, from: Uint8Array, offset: number): number {
+  out[at] = RAW32[0];
+  out[at + 1] = RAW32[1];
+  out[at + 2] = RAW32[2];
+  for (let i = 0; i < 32; i++) out[at + 3 + i] = from[offset + i]!;
+  return at + 35;
+}
+
+/** The shortest msgpack form of an unsigned number, as Python writes it. The position behind it. */
+export function writeUint(out: Uint8Array, at: number, hi: number, lo: number): number {
+  let width: number;
+  if (hi > 0) {
+    out[at++] = 0xcf;
+    for (let shift = 24; shift >= 0; shift -= 8) out[at++] = hi >>> shift;
+    width = 4;
+  } else if (lo < 0x80) {
+    out[at] = lo;
+    return at + 1;
+  } else {
+    width = lo < 0x100 ? 1 : lo < 0x10000 ? 2 : 4;
+    out[at++] = width === 1 ? 0xcc : width === 2 ? 0xcd : 0xce;
+  }
+  for (let shift = 8 * (width - 1); shift >= 0; shift -= 8) out[at++] = lo >>> shift;
+  return at;
+}
+
+function u32(b: Uint8Array, at: number): number {
+  return ((b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) | b[at + 3]!) >>> 0;
+}
+
+function broken(): IntegrityError {
+  return new IntegrityError("an entry of the files cache is not what it should be");
+}
