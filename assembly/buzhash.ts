@@ -102,3 +102,272 @@ export function buzhashScan(state: usize, p: usize, n: usize, window: usize, mas
     h = rotl<u32>(h, 1) ^ leaving(state, p++) ^ entering(state, q++);
   }
 }
+
+// --- four streams ------------------------------------------------------------------------------------------
+// A window's hash depends on its own bytes only, so a stretch is cut into four and one vector lane scans each.
+// Hashes are kept rotated back by the number i of the byte they end with, h'(i) = rotr(h, i): then a byte leaves
+// with the very value with which it came, and that lies in a ring. A step is two xors and no rotation of the hash:
+//   h'(i) = h'(i - 1) ^ r(i) ^ r(i - 4095), r(i) = rotr(T[byte i], i)
+// and the test for zero bits uses the mask rotated by i. Bytes are taken 32 a turn, so that all rotations are
+// constants; a turn is tested as a whole and gone through again only when one of its 128 hashes is a cut.
+
+const TURN: usize = 32;
+/** Number of the byte that ends a lane's first window. */
+const FIRST: usize = 4094;
+// 4096 slots of 16 bytes (the four lanes' r(i) at slot i % 4096), and slot 0 once more behind the last, because
+// step i reads slot i + 1: byte i - 4095.
+const RING = memory.data(65536 + 16, 16);
+const RING_END: usize = RING + 65536;
+const MASKS = memory.data(512, 16);
+
+// @ts-ignore: decorator
+@inline
+function at(table: usize, p: usize, i: usize): usize {
+  return table + (<usize>load<u8>(p + i) << 2);
+}
+
+// r(i) of the four lanes, i % 32 = k.
+// @ts-ignore: decorator
+@inline
+function gather(table: usize, p0: usize, p1: usize, p2: usize, p3: usize, k: i32): v128 {
+  let c = v128.load32_zero(at(table, p0, k));
+  c = v128.load32_lane(at(table, p1, k), c, 1);
+  c = v128.load32_lane(at(table, p2, k), c, 2);
+  c = v128.load32_lane(at(table, p3, k), c, 3);
+  return c;
+}
+
+// @ts-ignore: decorator
+@inline
+function vrotr(x: v128, k: i32): v128 {
+  return v128.or(i32x4.shr_u(x, k), i32x4.shl(x, 32 - k));
+}
+
+// Goes through a turn again for one lane: bytes i to i + 31 from p, `back` being h'(i - 1). Appends the cuts'
+// positions (`base` + first byte of the window) to the list of n entries; returns its new length.
+function collect(
+  table: usize, p: usize, i: usize, back: u32, lane: usize, mask: u32, list: usize, n: usize, room: usize, base: usize,
+): usize {
+  let h = rotl<u32>(back, <u32>(i - 1) & 31);
+  for (const end = i + TURN; i < end; i++) {
+    h = rotl<u32>(h, 1) ^ load<u32>(at(table, p, i));
+    if (i > FIRST) h ^= rotl<u32>(load<u32>(at(table, p, i - FIRST - 1)), 31);
+    if (i >= FIRST && i < lane + FIRST && !(h & mask) && n < room) {
+      store<u32>(list + (n++ << 2), <u32>(base + i - FIRST));
+    }
+  }
+  return n;
+}
+
+/**
+ * All cuts among 4 * lane positions from p, for windows of 4095 bytes: their distances from p in rising order are
+ * written as u32 at `list` (room for 4 * room entries) and their number returned. A lane that fills its `room`
+ * ends the list; how many positions the list speaks for, 4 * lane or fewer, is stored as u32 at list - 4. `lane` is 32 * n + 2. Reads 4 * lane + 4094 bytes.
+ */
+export function buzhashScan4(table: usize, p: usize, lane: usize, mask: u32, list: usize, room: usize): usize {
+  memory.fill(RING, 0, 65536 + 16);
+  for (let i = 0; i < 32; i++) v128.store(MASKS + (<usize>i << 4), i32x4.splat(rotr<u32>(mask, i)));
+  const all = i32x4.splat(-1);
+  let h = i32x4.splat(0);
+  let c: v128;
+  let p0 = p, p1 = p + lane, p2 = p1 + lane, p3 = p2 + lane;
+  let n0: usize = 0, n1: usize = 0, n2: usize = 0, n3: usize = 0;
+  const list1 = list + (room << 2), list2 = list1 + (room << 2), list3 = list2 + (room << 2);
+  let ring = RING;
+  const end = p + lane + FIRST;
+  while (p0 < end) {
+    const before = h;
+    let least = all;
+    c = gather(table, p0, p1, p2, p3, 0);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 16)));
+    v128.store(ring, c, 0);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 0)));
+    c = gather(table, p0, p1, p2, p3, 1);
+    c = vrotr(c, 1);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 32)));
+    v128.store(ring, c, 16);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 16)));
+    c = gather(table, p0, p1, p2, p3, 2);
+    c = vrotr(c, 2);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 48)));
+    v128.store(ring, c, 32);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 32)));
+    c = gather(table, p0, p1, p2, p3, 3);
+    c = vrotr(c, 3);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 64)));
+    v128.store(ring, c, 48);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 48)));
+    c = gather(table, p0, p1, p2, p3, 4);
+    c = vrotr(c, 4);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 80)));
+    v128.store(ring, c, 64);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 64)));
+    c = gather(table, p0, p1, p2, p3, 5);
+    c = vrotr(c, 5);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 96)));
+    v128.store(ring, c, 80);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 80)));
+    c = gather(table, p0, p1, p2, p3, 6);
+    c = vrotr(c, 6);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 112)));
+    v128.store(ring, c, 96);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 96)));
+    c = gather(table, p0, p1, p2, p3, 7);
+    c = vrotr(c, 7);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 128)));
+    v128.store(ring, c, 112);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 112)));
+    c = gather(table, p0, p1, p2, p3, 8);
+    c = i8x16.shuffle(c, c, 1, 2, 3, 0, 5, 6, 7, 4, 9, 10, 11, 8, 13, 14, 15, 12);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 144)));
+    v128.store(ring, c, 128);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 128)));
+    c = gather(table, p0, p1, p2, p3, 9);
+    c = vrotr(c, 9);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 160)));
+    v128.store(ring, c, 144);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 144)));
+    c = gather(table, p0, p1, p2, p3, 10);
+    c = vrotr(c, 10);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 176)));
+    v128.store(ring, c, 160);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 160)));
+    c = gather(table, p0, p1, p2, p3, 11);
+    c = vrotr(c, 11);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 192)));
+    v128.store(ring, c, 176);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 176)));
+    c = gather(table, p0, p1, p2, p3, 12);
+    c = vrotr(c, 12);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 208)));
+    v128.store(ring, c, 192);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 192)));
+    c = gather(table, p0, p1, p2, p3, 13);
+    c = vrotr(c, 13);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 224)));
+    v128.store(ring, c, 208);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 208)));
+    c = gather(table, p0, p1, p2, p3, 14);
+    c = vrotr(c, 14);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 240)));
+    v128.store(ring, c, 224);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 224)));
+    c = gather(table, p0, p1, p2, p3, 15);
+    c = vrotr(c, 15);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 256)));
+    v128.store(ring, c, 240);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 240)));
+    c = gather(table, p0, p1, p2, p3, 16);
+    c = i8x16.shuffle(c, c, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 272)));
+    v128.store(ring, c, 256);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 256)));
+    c = gather(table, p0, p1, p2, p3, 17);
+    c = vrotr(c, 17);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 288)));
+    v128.store(ring, c, 272);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 272)));
+    c = gather(table, p0, p1, p2, p3, 18);
+    c = vrotr(c, 18);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 304)));
+    v128.store(ring, c, 288);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 288)));
+    c = gather(table, p0, p1, p2, p3, 19);
+    c = vrotr(c, 19);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 320)));
+    v128.store(ring, c, 304);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 304)));
+    c = gather(table, p0, p1, p2, p3, 20);
+    c = vrotr(c, 20);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 336)));
+    v128.store(ring, c, 320);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 320)));
+    c = gather(table, p0, p1, p2, p3, 21);
+    c = vrotr(c, 21);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 352)));
+    v128.store(ring, c, 336);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 336)));
+    c = gather(table, p0, p1, p2, p3, 22);
+    c = vrotr(c, 22);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 368)));
+    v128.store(ring, c, 352);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 352)));
+    c = gather(table, p0, p1, p2, p3, 23);
+    c = vrotr(c, 23);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 384)));
+    v128.store(ring, c, 368);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 368)));
+    c = gather(table, p0, p1, p2, p3, 24);
+    c = i8x16.shuffle(c, c, 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 400)));
+    v128.store(ring, c, 384);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 384)));
+    c = gather(table, p0, p1, p2, p3, 25);
+    c = vrotr(c, 25);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 416)));
+    v128.store(ring, c, 400);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 400)));
+    c = gather(table, p0, p1, p2, p3, 26);
+    c = vrotr(c, 26);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 432)));
+    v128.store(ring, c, 416);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 416)));
+    c = gather(table, p0, p1, p2, p3, 27);
+    c = vrotr(c, 27);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 448)));
+    v128.store(ring, c, 432);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 432)));
+    c = gather(table, p0, p1, p2, p3, 28);
+    c = vrotr(c, 28);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 464)));
+    v128.store(ring, c, 448);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 448)));
+    c = gather(table, p0, p1, p2, p3, 29);
+    c = vrotr(c, 29);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 480)));
+    v128.store(ring, c, 464);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 464)));
+    c = gather(table, p0, p1, p2, p3, 30);
+    c = vrotr(c, 30);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 496)));
+    v128.store(ring, c, 480);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 480)));
+    c = gather(table, p0, p1, p2, p3, 31);
+    c = vrotr(c, 31);
+    h = v128.xor(h, v128.xor(c, v128.load(ring, 512)));
+    v128.store(ring, c, 496);
+    least = i32x4.min_u(least, v128.and(h, v128.load(MASKS, 496)));
+    if (ring == RING) v128.store(RING_END, v128.load(RING));
+    if (!i32x4.all_true(least) && p0 + TURN > p + FIRST) {
+      const i = p0 - p;
+      n0 = collect(table, p, i, i32x4.extract_lane(before, 0), lane, mask, list, n0, room, 0);
+      n1 = collect(table, p + lane, i, i32x4.extract_lane(before, 1), lane, mask, list1, n1, room, lane);
+      n2 = collect(table, p + 2 * lane, i, i32x4.extract_lane(before, 2), lane, mask, list2, n2, room, 2 * lane);
+      n3 = collect(table, p + 3 * lane, i, i32x4.extract_lane(before, 3), lane, mask, list3, n3, room, 3 * lane);
+    }
+    p0 += TURN; p1 += TURN; p2 += TURN; p3 += TURN;
+    ring += 512;
+    if (ring == RING_END) ring = RING;
+  }
+  // The lists in one, up to the first that is full.
+  let looked: usize = 4 * lane;
+  let n = n0;
+  if (n0 == room) looked = load<u32>(list + (n << 2) - 4) + 1;
+  else {
+    memory.copy(list + (n << 2), list1, n1 << 2);
+    n += n1;
+    if (n1 == room) looked = load<u32>(list + (n << 2) - 4) + 1;
+    else {
+      memory.copy(list + (n << 2), list2, n2 << 2);
+      n += n2;
+      if (n2 == room) looked = load<u32>(list + (n << 2) - 4) + 1;
+      else {
+        memory.copy(list + (n << 2), list3, n3 << 2);
+        n += n3;
+        if (n3 == room) looked = load<u32>(list + (n << 2) - 4) + 1;
+      }
+    }
+  }
+  store<u32>(list - 4, <u32>looked);
+  return n;
+}

@@ -1,7 +1,7 @@
 // The exports of the WebAssembly core. Every function takes raw addresses in the one linear memory; nothing
 // here allocates. What a call needs as scratch is a fixed static region of its own file; callers own the rest
 // from heapBase() upwards.
-export { buzhashInit, buzhashScan, buzhashHash } from "./buzhash";
+export { buzhashInit, buzhashScan, buzhashScan4, buzhashHash } from "./buzhash";
 export { sha256, sha256Many, hmacSha256SetKey, hmacSha256Many } from "./sha256";
 export { blake2bSetKey, blake2b, blake2bMany } from "./blake2b";
 export { lz4Compress, lz4Decompress } from "./lz4";

@@ -1,12 +1,20 @@
 // Borg's content-defined chunker. The rule that equals its C code, for a chunk that starts at s: cut at the first
 // p ≥ s + min with p + window < min(EOF, s + max) whose window's hash has maskBits zero bits, else at
 // min(EOF, s + max); and if EOF − s < min + window + 1, the rest is one chunk.
+// For Borg's window the core scans four streams at once and lists all cuts of a stretch (bench/kernels: 1.7 to 2.4
+// times the best plain C loop on V8); min and max are applied here, and the list serves the chunks that follow.
 
 import type { Core } from "../core/index.ts";
 import type { Chunker } from "./index.ts";
 import { checkBuzhash } from "./params.ts";
 
 const STATE_BYTES = 2048;
+/** Positions a lane of the four-stream scan takes: longer ones amortise the start, shorter ones overshoot less. */
+const LANE = 65536 + 2;
+/** Cuts a lane can report. */
+const ROOM = 2048;
+/** Below this many positions the four streams' start (16 KiB of hashing) costs more than they gain. */
+const FEW = 24576;
 
 export interface BuzhashOptions {
   /** The repository's chunk_seed, signed or unsigned 32 bits. */
@@ -24,6 +32,14 @@ export class Buzhash implements Chunker {
   readonly #window: number;
   readonly #mask: number;
   readonly #state: number;
+  readonly #parallel: boolean;
+  // The cuts that the four-stream scan found in the last stretch of the buffer of the running call: positions
+  // #from to #to, #found entries of which #next is the first not yet passed.
+  readonly #list: number;
+  #from = 0;
+  #to = 0;
+  #found = 0;
+  #next = 0;
 
   constructor(core: Core, { seed, minExp, maxExp, maskBits, windowSize }: BuzhashOptions) {
     checkBuzhash({ algo: "buzhash", minExp, maxExp, maskBits, windowSize });
@@ -34,6 +50,9 @@ export class Buzhash implements Chunker {
     this.#mask = 2 ** maskBits - 1;
     this.#state = core.alloc(STATE_BYTES);
     core.raw.buzhashInit(this.#state, seed | 0, windowSize);
+    // With masks of few bits nearly every turn has a cut, and the plain loop stops at once.
+    this.#parallel = windowSize === 4095 && maskBits >= 10;
+    this.#list = this.#parallel ? core.alloc(64 + 16 * ROOM) + 64 : 0;
   }
 
   reset(): void {}
@@ -41,6 +60,7 @@ export class Buzhash implements Chunker {
   /** See `Chunker.cuts`. */
   cuts(ptr: number, length: number, eof: boolean, from = 0): Uint32Array {
     const out: number[] = [];
+    this.#from = this.#to = 0;
     let start = 0;
     // Positions up to here are known to be no cut: those whose window an earlier call could test.
     let tested = Math.max(0, from - this.#window);
@@ -52,9 +72,9 @@ export class Buzhash implements Chunker {
       }
       const limit = Math.min(rest, this.maxSize);
       const first = Math.max(start + this.minSize, tested);
-      const count = start + limit - this.#window - first;
-      const hit = count > 0 ? this.#scan(ptr + first, count) : count;
-      if (hit < count) out.push(first + hit - start);
+      const end = start + limit - this.#window;
+      const cut = this.#scan(ptr, first, end);
+      if (cut < end) out.push(cut - start);
       else if (eof || limit === this.maxSize) out.push(limit);
       else break;
       start += out[out.length - 1]!;
@@ -63,8 +83,28 @@ export class Buzhash implements Chunker {
     return Uint32Array.from(out);
   }
 
-  // Distance from p to the first of `count` positions that is a cut; `count` if none is.
-  #scan(p: number, count: number): number {
-    return this.#core.raw.buzhashScan(this.#state, p, count, this.#window, this.#mask) >>> 0;
+  // The first cut among the positions from `first` to `end` of the buffer at ptr; `end` if there is none.
+  #scan(ptr: number, first: number, end: number): number {
+    const { raw, u32 } = this.#core;
+    const list = this.#list >> 2;
+    for (let at = first; at < end; ) {
+      if (at >= this.#from && at < this.#to) {
+        while (this.#next < this.#found && this.#from + u32[list + this.#next]! < at) this.#next++;
+        const cut = this.#next < this.#found ? this.#from + u32[list + this.#next]! : this.#to;
+        if (cut < this.#to || this.#to >= end) return Math.min(cut, end);
+        at = this.#to;
+        continue;
+      }
+      const count = end - at;
+      if (count < FEW || !this.#parallel) {
+        return at + (raw.buzhashScan(this.#state, ptr + at, count, this.#window, this.#mask) >>> 0);
+      }
+      const lane = Math.min(LANE, ((count / 4 - 2) & ~31) + 2);
+      this.#found = raw.buzhashScan4(this.#state, ptr + at, lane, this.#mask, this.#list, ROOM);
+      this.#from = at;
+      this.#to = at + u32[list - 1]!;
+      this.#next = 0;
+    }
+    return end;
   }
 }

@@ -8,6 +8,7 @@ export interface CoreExports {
   buzhashInit(state: number, seed: number, window: number): void;
   buzhashHash(state: number, p: number, window: number): number;
   buzhashScan(state: number, p: number, n: number, window: number, mask: number): number;
+  buzhashScan4(table: number, p: number, lane: number, mask: number, list: number, room: number): number;
   sha256(p: number, n: number, out: number): void;
   sha256Many(table: number, n: number, out: number): void;
   hmacSha256SetKey(slot: number, key: number, n: number): void;

@@ -97,8 +97,35 @@ describe("buzhash chunker", () => {
     expect(chunked(data, options, (left) => left)).toEqual(Array(16).fill(65536));
     // 4095 equal bytes hash to the byte's table entry rotated by one, so this seed makes it zero everywhere.
     expect(chunked(data, { ...options, seed: 0xe7f831ec }, (left) => left).slice(0, -1)).toEqual(
-      Array(1019).fill(1024),
+      Array(1020).fill(1024),
     );
+  });
+
+  it("four streams find the cuts that one stream finds", () => {
+    const state = core.alloc(2048);
+    const list = core.alloc(64 + 16 * 512) + 64;
+    const data = bytes(1 << 20, "mixed", 31);
+    for (let round = 0; round < 60; round++) {
+      const bits = 8 + (round % 12);
+      const lane = 32 * (round * 7 + 1) + 2;
+      const room = round % 3 ? 512 : 5;
+      const at = region + round;
+      core.u8.set(data.subarray(round * 1000, round * 1000 + 4 * lane + 4094), at);
+      core.raw.buzhashInit(state, round * 77, 4095);
+      const found = core.raw.buzhashScan4(state, at, lane, 2 ** bits - 1, list, room);
+      const looked = core.u32[list / 4 - 1]!;
+      expect(looked).toBeGreaterThan(0);
+      expect(looked).toBeLessThanOrEqual(4 * lane);
+      const expected: number[] = [];
+      for (let p = 0; p < looked; ) {
+        p += core.raw.buzhashScan(state, at + p, looked - p, 4095, 2 ** bits - 1) >>> 0;
+        if (p < looked) expected.push(p++);
+      }
+      expect([...core.u32.subarray(list / 4, list / 4 + found)], `lane ${lane} bits ${bits}`).toEqual(
+        expected,
+      );
+      if (room === 512 && bits > 10) expect(looked).toBe(4 * lane);
+    }
   });
 
   it("refuses parameters that cannot cut", () => {
