@@ -92,6 +92,10 @@ export class RepositoryServer {
     } catch (error) {
       // A client that went away is no error of ours; the repository is closed, that is all.
       if (signal?.aborted || isGone(error)) return;
+      // Whoever sends nonsense still gets what was asked before it.
+      await this.flush()
+        .then(() => this.writing)
+        .catch(() => {});
       if (error instanceof AlcoveError && error.msgid === "IntegrityError") {
         throw new UnexpectedRPCDataFormatFromClient(BORG_VERSION);
       }
