@@ -32,7 +32,7 @@ const bucketCounts: number[] = (() => {
   return counts;
 })();
 
-const fit = (buckets: number) => bucketCounts.find((n) => n >= buckets) ?? MAX_BUCKETS;
+const fitting = (buckets: number) => bucketCounts.find((n) => n >= buckets) ?? MAX_BUCKETS;
 const grown = (buckets: number) => bucketCounts.find((n) => n > buckets) ?? MAX_BUCKETS;
 const shrunk = (buckets: number) => bucketCounts.findLast((n) => n < buckets) ?? bucketCounts[0]!;
 
@@ -78,7 +78,7 @@ export class HashIndex {
 
   /** An empty index. @param capacity entries that will fit without growing. */
   static create(valueWords: number, capacity = 0): HashIndex {
-    const buckets = fit(Math.max(1, Math.ceil(capacity / 0.75)));
+    const buckets = fitting(Math.max(1, Math.ceil(capacity / 0.75)));
     return new HashIndex(allocate(valueWords, buckets), valueWords, 0, buckets);
   }
 

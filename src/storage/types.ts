@@ -7,6 +7,8 @@ export interface StorageStat {
   size: number;
   /** Nanoseconds since the epoch. */
   mtimeNs: bigint;
+  /** Names the file has (hard links). */
+  links: number;
 }
 
 /** An open file for reading at positions. */
@@ -36,8 +38,13 @@ export interface Storage {
   openRead(name: string): ReadHandle;
   /** Creates exclusively (EEXIST if there), or opens at its end where append is true. */
   openWrite(name: string, options?: { append?: boolean; mode?: number }): WriteHandle;
-  /** Temporary file, write, fsync, rename over name, fsync of the directory: all or nothing. */
-  writeAtomic(name: string, chunks: Uint8Array | Iterable<Uint8Array>, options?: { mode?: number }): void;
+  /** Temporary file, write, fsync, rename over name, fsync of the directory: all or nothing. Without the two fsyncs where
+   *  durable is false: still atomic for other processes, but not across a loss of power. */
+  writeAtomic(
+    name: string,
+    chunks: Uint8Array | Iterable<Uint8Array>,
+    options?: { mode?: number; durable?: boolean },
+  ): void;
   exists(name: string): boolean;
   stat(name: string): StorageStat;
   /** Names in a directory, in no order; an absent directory throws ENOENT. */
@@ -45,6 +52,10 @@ export interface Storage {
   mkdir(name: string, mode?: number): void;
   rmdir(name: string): void;
   rename(from: string, to: string): void;
+  /** A second name for a file. Throws ENOTSUP, EPERM and the like where the file system has no hard links. */
+  link(from: string, to: string): void;
+  /** Overwrites a file with random bytes and removes it; if it has further names, only this name is removed. */
+  erase(name: string): void;
   unlink(name: string): void;
   truncate(name: string, size: number): void;
   /** fsync of a directory; silently nothing where the file system cannot. */
