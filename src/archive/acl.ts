@@ -107,7 +107,8 @@ function parseLine(line: string, numericIds: boolean): AclEntry {
   const [type = "", who = "", rights = "", stored] = line.split(":").map((field) => field.trim());
   const bad = (why: string) => new RangeError(`cannot use the ACL entry "${line}": ${why}`);
   if (!/^[rwx-]*$/.test(rights)) throw bad("unknown permissions");
-  const perm = (rights.includes("r") ? 4 : 0) | (rights.includes("w") ? 2 : 0) | (rights.includes("x") ? 1 : 0);
+  const perm =
+    (rights.includes("r") ? 4 : 0) | (rights.includes("w") ? 2 : 0) | (rights.includes("x") ? 1 : 0);
   const named = (tag: number, lookUp: (name: string) => number | null): AclEntry => {
     const name = unquote(who);
     const found = numericIds && stored ? null : lookUp(name);
@@ -143,5 +144,7 @@ function quote(name: string): string {
 }
 
 function unquote(name: string): string {
-  return name.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return name.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
 }

@@ -236,7 +236,9 @@ export function lchown(path: string, uid: number, gid: number, dir?: Directory):
 }
 
 export function fchown(fd: number, uid: number, gid: number): void {
-  nodeFs.fchownSync(fd, uid, gid);
+  const c = descriptorsAreReal() ? libc() : undefined;
+  if (c) call(c, "fchown", "fchown", `<fd ${fd}>`, fd, uid, gid);
+  else nodeFs.fchownSync(fd, uid, gid);
 }
 
 /** Sets permissions. A symlink would be followed: it has none of its own on Linux. */
@@ -247,7 +249,9 @@ export function chmod(path: string, mode: number, dir?: Directory): void {
 }
 
 export function fchmod(fd: number, mode: number): void {
-  nodeFs.fchmodSync(fd, mode & 0o7777);
+  const c = descriptorsAreReal() ? libc() : undefined;
+  if (c) call(c, "fchmod", "fchmod", `<fd ${fd}>`, fd, mode & 0o7777);
+  else nodeFs.fchmodSync(fd, mode & 0o7777);
 }
 
 /** Access and modification time in nanoseconds, of the path itself. Without FFI microseconds get through. */
@@ -286,6 +290,9 @@ function putTimes(c: Libc, atimeNs: bigint, mtimeNs: bigint): number {
   }
   return c.address + VALUE;
 }
+
+/** For opening something only to look at it. */
+export const NONBLOCK_NOFOLLOW = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
 
 /** The path as bytes, for those who measure or hash it. */
 export const pathBytes = fsEncode;

@@ -69,6 +69,8 @@ export type LibcName = keyof typeof table;
 const syscalls: Partial<Record<LibcName, Partial<Record<string, number>>>> = {
   getdents64: { x64: 217, arm64: 61, arm: 217 },
   statx: { x64: 332, arm64: 291, arm: 397, riscv64: 291 },
+  // Before glibc 2.33 mknodat is an inline function. The kernel's device number is glibc's, below 12 bits of major.
+  mknodat: { x64: 259, arm64: 33, arm: 324, riscv64: 33 },
 };
 
 /** With 64-bit times on a 32-bit machine: kernel 5.1 and later. */
@@ -112,7 +114,8 @@ export class Libc {
   private syscall(number: number | undefined, result: CType, args: readonly CType[]): CFunction | undefined {
     if (number === undefined) return undefined;
     // Every argument of these calls is one machine word, in the order of the C function.
-    const f = this.library.bind("syscall", "long", ["word", ...args]);
+    const words = args.map((a): CType => (a === "i32" ? "long" : "word"));
+    const f = this.library.bind("syscall", "long", ["word", ...words]);
     if (!f) return undefined;
     return result === "long" || result === "i32" ? (...a) => f(number, ...a) : undefined;
   }
