@@ -16,8 +16,14 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
   const records = new RecordWriter((text) => ctx.stderr.write(text), level);
   const quota = args.value("storage-quota") as number | bigint | undefined;
   const server = new RepositoryServer(standardStreams(), {
-    openRepository: (path, options) =>
-      LocalRepository.open(path, { ...options, log: (l, message) => records.log(l, message) }),
+    openRepository: (path, { storageQuota, ...options }) =>
+      LocalRepository.open(path, {
+        ...options,
+        ...(storageQuota === undefined ? {} : { storageQuota }),
+        lockWait: options.lockWait ?? null,
+        log: (l, message) => records.log(l, message),
+        progress: (p) => records.progress(p),
+      }),
     restrictToPaths: args.list("restrict-to-path"),
     restrictToRepositories: args.list("restrict-to-repository"),
     appendOnly: args.flag("append-only"),
