@@ -1,0 +1,82 @@
+// Decides about paths by an ordered list of patterns, as Borg's PatternMatcher does: the first that matches
+// counts. Full paths (pf:) are looked up first, whatever their place in the list, so many of them cost nothing.
+import { stripLeadingSlashes } from "../format/paths.ts";
+import type { InclExcl, PatternCommand } from "./commands.ts";
+import { normalizePath, type Pattern, parsePattern } from "./pattern.ts";
+
+export class PatternMatcher {
+  private readonly items: InclExcl[] = [];
+  private readonly fullPaths = new Map<string, PatternCommand>();
+  private includePatterns: Pattern[] = [];
+
+  /** What match() gives where no pattern matches. */
+  fallback: boolean | null;
+  /** After match(): whether to descend into the path if it is a directory. */
+  recurseDir = true;
+
+  constructor(fallback: boolean | null = null) {
+    this.fallback = fallback;
+  }
+
+  get isEmpty(): boolean {
+    return this.items.length === 0 && this.fullPaths.size === 0;
+  }
+
+  add(patterns: Iterable<Pattern>, command: PatternCommand): void {
+    for (const pattern of patterns) {
+      if (pattern.fullPath !== undefined) this.fullPaths.set(pattern.fullPath, command);
+      else this.items.push({ pattern, command });
+    }
+  }
+
+  /** Patterns from --exclude, --pattern and their files, in order. */
+  addInclExcl(patterns: Iterable<InclExcl>): void {
+    for (const { pattern, command } of patterns) this.add([pattern], command);
+  }
+
+  /**
+   * Paths from the command line (style pp: by default): with any, only what they cover is included; with none,
+   * everything that is not excluded. @throws ArgumentError
+   */
+  addIncludePaths(paths: readonly string[]): void {
+    this.includePatterns = paths.map((path) => parsePattern(path, "pp"));
+    this.add(this.includePatterns, "include");
+    this.fallback = this.includePatterns.length === 0;
+  }
+
+  /** Paths from the command line that nothing matched, as given; pf: patterns are not counted. */
+  unmatchedIncludePatterns(): string[] {
+    return this.includePatterns.filter((p) => p.matchCount === 0 && p.style !== "pf").map((p) => p.text);
+  }
+
+  /** Whether the path is included: true, false, or the fallback; sets recurseDir. */
+  match(path: string): boolean | null {
+    path = stripLeadingSlashes(normalizePath(path));
+    if (this.fullPaths.size > 0) {
+      const command = this.fullPaths.get(path);
+      if (command !== undefined) {
+        this.recurseDir = command !== "excludeNoRecurse";
+        return command === "include";
+      }
+    }
+    if (this.items.length > 0) {
+      const slashed = `${path}/`;
+      for (const { pattern, command } of this.items) {
+        if (!pattern.test(path, slashed)) continue;
+        pattern.matchCount++;
+        this.recurseDir = pattern.recurseDir;
+        return command === "include";
+      }
+    }
+    this.recurseDir = true;
+    return this.fallback;
+  }
+}
+
+/** The matcher of a command: patterns first, then the paths from the command line. @throws ArgumentError */
+export function buildMatcher(patterns: Iterable<InclExcl>, paths: readonly string[]): PatternMatcher {
+  const matcher = new PatternMatcher();
+  matcher.addInclExcl(patterns);
+  matcher.addIncludePaths(paths);
+  return matcher;
+}
