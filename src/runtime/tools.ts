@@ -9,6 +9,7 @@ import { FS_APPEND_FL, FS_IMMUTABLE_FL, FS_NODUMP_FL } from "./constants.ts";
 import { systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
+import { runtime } from "./platform.ts";
 import { devMajor, devMinor, S_IFBLK, S_IFIFO, S_IFMT, splitNs } from "./stat.ts";
 
 const known = new Map<string, string | null>();
@@ -269,6 +270,8 @@ export function metadataLimits(direction: "save" | "restore"): string | undefine
   if (libc()) return undefined;
   const lost: string[] = [];
   const save = direction === "save";
+  // Deno's own file functions know text only; Node's and Bun's take bytes.
+  if (runtime.name === "deno") lost.push("names that are not UTF-8 (run deno with --allow-ffi)");
   if (!findTool(save ? "getfattr" : "setfattr") || !findTool("xargs")) {
     lost.push("extended attributes, capabilities and ACLs (install the package attr)");
   }
