@@ -122,8 +122,13 @@ export function adoptDescriptor(raw: number): number {
   return own;
 }
 
-/** Leaves the terminal's session, so that nothing typed there ends the file system. False where that cannot be. */
-export function leaveSession(): boolean {
+/** Leaves the terminal's session, so that nothing typed there ends the file system, and lets go of the standard
+ *  streams, so that nobody who reads them waits for their end. Does what it can. */
+export function becomeDaemon(): void {
   const c = libc();
-  return c !== undefined && c.setsid() >= 0;
+  if (!c) return;
+  c.setsid();
+  const nothing = openSync("/dev/null", "r+");
+  for (let fd = 0; fd < 3; fd++) c.dup2(nothing, fd);
+  closeSync(nothing);
 }

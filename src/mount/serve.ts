@@ -30,16 +30,13 @@ export async function serveMount(source: MountSource, options: ServeOptions): Pr
   const mounted = await mountOn(directory, mount);
   const session = new FuseSession(mounted.fd, fs, { acl: !mount.ignorePermissions, ...(log ? { log } : {}) });
   let connection: number | undefined;
-  let stopping: Promise<void> | undefined;
-  const stop = (): void => {
-    stopping ??= (async () => {
-      await mounted.unmount();
-      await sleep(GRACE, undefined, { ref: false });
-      if (connection !== undefined) abortConnection(connection);
-    })();
+  const stop = async (): Promise<void> => {
+    await mounted.unmount();
+    await sleep(GRACE, undefined, { ref: false });
+    if (connection !== undefined) abortConnection(connection);
   };
   signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
+  if (signal.aborted) void stop();
   try {
     const running = session.run();
     await Promise.race([session.ready, running]);
@@ -52,4 +49,3 @@ export async function serveMount(source: MountSource, options: ServeOptions): Pr
     signal.removeEventListener("abort", stop);
   }
 }
-
