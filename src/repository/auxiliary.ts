@@ -95,6 +95,17 @@ export function readIndex(storage: Storage, transaction: number, log: Log): Hash
   });
 }
 
+/** Whether there is an index of this transaction whose digest proves that it was written whole. */
+export function hasVerifiedIndex(storage: Storage, transaction: number, log: Log): boolean {
+  try {
+    if (!readDigests(storage, transaction, "index", log)) return false;
+    readIndex(storage, transaction, log);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** @throws AuxiliaryDamaged */
 export function readHints(storage: Storage, transaction: number, log: Log): DecodedHints {
   const name = `hints.${transaction}`;

@@ -4,7 +4,7 @@
 import { HashIndex } from "../core/hashindex.ts";
 import { AlcoveError, IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
-import { indexTransaction, writeAuxiliary } from "./auxiliary.ts";
+import { hasVerifiedIndex, indexTransaction, writeAuxiliary } from "./auxiliary.ts";
 import { deleteUncommitted, lastCommitted } from "./committed.ts";
 import type { RepositoryConfig } from "./config.ts";
 import { breathe, type Log } from "./constants.ts";
@@ -52,6 +52,15 @@ export async function checkRepository(
     if (!(error instanceof AlcoveError)) throw error;
     say("debug", `The committed index cannot be used: ${error.message}`);
     transaction = lastCommitted(segments);
+    const indexed = indexTransaction(storage);
+    if (transaction !== undefined && indexed !== undefined && indexed > transaction) {
+      if (hasVerifiedIndex(storage, indexed, say)) {
+        report(
+          `The commit of transaction ${indexed} is damaged or lost, but its index proves that it was complete.`,
+        );
+        transaction = indexed;
+      }
+    }
   }
   transaction ??= indexTransaction(storage) ?? segments.latest();
   if (transaction === undefined) {
@@ -59,8 +68,6 @@ export async function checkRepository(
     return false;
   }
   if (repair) deleteUncommitted(segments, transaction);
-  const committed = lastCommitted(segments);
-
   const state: LogState = { index: HashIndex.create(2, found?.size ?? 0), hints: emptyHints() };
   const replay = new SegmentReplay(state, segments);
   const numbers = [...segments.numbers()].filter((segment) => segment <= transaction);
@@ -119,8 +126,9 @@ export async function checkRepository(
   }
   progress(numbers.length, true);
 
-  let target = committed;
-  if (repair && target === undefined) {
+  // Of all segments of the transaction; recovering one may have removed a damaged commit.
+  let target = repair ? lastCommitted(segments) : undefined;
+  if (repair && target !== transaction) {
     report(`Adding commit tag to segment ${transaction}`);
     log.writer.abandon();
     log.writer.segment = transaction + 1;

@@ -9,6 +9,7 @@ import { formatFileSize } from "../format/sizes.ts";
 import type { Storage } from "../storage/types.ts";
 import {
   AuxiliaryDamaged,
+  hasVerifiedIndex,
   indexTransaction,
   readHints,
   readIndex,
@@ -142,6 +143,15 @@ export class TransactionLog {
         this.recover(undefined, committed);
         return;
       }
+    }
+    if (
+      indexed !== undefined &&
+      indexed > committed &&
+      hasVerifiedIndex(this.storage, indexed, this.options.log)
+    ) {
+      // An index is written only after its commit is on the disk: this transaction was complete, and now its commit is
+      // damaged or lost. Borg would silently go back to the one before, and delete the rest at the next write.
+      throw new CheckNeeded(this.storage.root);
     }
     this.recover(indexed !== undefined && indexed < committed ? indexed : undefined, committed);
   }
