@@ -5,8 +5,10 @@ import type { Manifest, Operation } from "../src/archive/manifest.ts";
 import type { Core } from "../src/core/index.ts";
 import type { Environment } from "../src/crypto/environment.ts";
 import type { Key } from "../src/crypto/keys.ts";
+import { CommandError } from "../src/errors.ts";
 import type { Location } from "../src/format/location.ts";
 import type { RemoteRecord } from "../src/remote/records.ts";
+import type { LocalRepository } from "../src/repository/local.ts";
 import type { Repository } from "../src/repository/types.ts";
 import type { Args } from "./args.ts";
 import type { Context } from "./context.ts";
@@ -87,16 +89,33 @@ export async function openRepository(
     });
   }
   const { LocalRepository } = await import("../src/repository/local.ts");
-  return LocalRepository.open(location.path, {
+  const repository = await LocalRepository.open(location.path, {
     create,
     exclusive,
     lock,
     appendOnly,
     makeParentDirs,
-    lockWait,
-    storageQuota,
+    lockWait: lockWait ?? null,
+    ...(storageQuota === undefined ? {} : { storageQuota }),
+    displayPath: location.withoutArchive().processed,
+    progress: ctx.progressSink({ "repository.replay_segments": "Replaying segments" }),
     log: (level, message) => ctx.log.log(level, message, { name: "borg.repository" }),
   });
+  ctx.onAbruptExit(() => repository.closeSync());
+  return repository;
+}
+
+/** The same, for commands that work on a repository's files themselves. @throws CommandError for a remote one */
+export async function openLocalRepository(
+  ctx: Context,
+  args: Args,
+  spec: RepositorySpec = {},
+): Promise<LocalRepository> {
+  const repository = await openRepository(ctx, args, spec);
+  const { LocalRepository: Local } = await import("../src/repository/local.ts");
+  if (repository instanceof Local) return repository;
+  await repository.close();
+  throw new CommandError(`${args.command.name} works on local repositories only.`);
 }
 
 /** Log and progress of a server, shown as our own. */

@@ -25,9 +25,9 @@ export function jsonLine(data: Json, options: { sortKeys?: boolean } = {}): stri
   return write(data, options.sortKeys ?? false, undefined, "");
 }
 
-/** json.dumps(data, sort_keys=True, indent=4). */
-export function jsonDocument(data: Json): string {
-  return write(data, true, "    ", "");
+/** json.dumps(data, sort_keys=True, indent=4), or with the keys in the order given. */
+export function jsonDocument(data: Json, options: { sortKeys?: boolean } = {}): string {
+  return write(data, options.sortKeys ?? true, "    ", "");
 }
 
 function write(data: Json, sort: boolean, indent: string | undefined, current: string): string {
