@@ -7,7 +7,13 @@ import type { ArchiveInfo, Manifest, SortKey } from "../../src/archive/manifest.
 import { ArchiveDoesNotExist, CommandError } from "../../src/errors.ts";
 import { announceReady, isDaemon, selfCommand, startDaemon } from "../../src/mount/daemon.ts";
 import type { FileSystemOptions } from "../../src/mount/filesystem.ts";
-import { checkMountPoint, needsReceiver, receiverCommand } from "../../src/mount/mounting.ts";
+import {
+  alreadyMounted,
+  checkMountPoint,
+  detach,
+  needsReceiver,
+  receiverCommand,
+} from "../../src/mount/mounting.ts";
 import { type MountOptions, parseMountOptions } from "../../src/mount/options.ts";
 import { serveMount } from "../../src/mount/serve.ts";
 import { groupId, groupName, userId, userName } from "../../src/runtime/index.ts";
@@ -33,11 +39,22 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
   if (options.versions && args.location.archive) {
     throw new CommandError("for the versions view give the repository as location, not an archive");
   }
-  checkMountPoint(directory);
+  const mountedBefore = alreadyMounted();
+  if (!mountedBefore) checkMountPoint(directory);
   const foreground = args.flag("foreground");
   if (!foreground && !isDaemon()) return background(directory, options, ctx);
   if (needsReceiver())
     return become(receiverCommand(directory, options, selfCommand(process.argv.slice(2))), ctx);
+  try {
+    await serve(directory, options, args, ctx);
+  } catch (e) {
+    if (mountedBefore) await detach(directory);
+    throw e;
+  }
+  return undefined;
+}
+
+async function serve(directory: string, options: MountOptions, args: Args, ctx: Context): Promise<void> {
   await withManifest(ctx, args, { operations: ["read"] }, async ({ manifest }) => {
     const log = (level: "debug" | "warning", message: string): void => ctx.log.log(level, message);
     const chosen = selectArchives(manifest, args);
@@ -55,11 +72,10 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
       signal: ctx.signal,
       onReady: (fs) => {
         ctx.onInfo(() => fs.report().join("\n"));
-        if (!foreground) announceReady((text) => ctx.stdout.write(text));
+        if (isDaemon()) announceReady((text) => ctx.stdout.write(text));
       },
     });
   });
-  return undefined;
 }
 
 function background(directory: string, options: MountOptions, ctx: Context): Promise<number> {

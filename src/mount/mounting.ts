@@ -194,6 +194,11 @@ function noFuse(cause: Error): AlcoveError {
   );
 }
 
+/** Whether a receiver has mounted already: then the mount point must not be touched before it is served. */
+export function alreadyMounted(): boolean {
+  return process.env[FUSE_FD_VARIABLE] !== undefined;
+}
+
 /** Whether mounting takes a receiver: an ordinary user, and no way to receive a descriptor in this process. */
 export function needsReceiver(): boolean {
   return !isRoot() && process.env[FUSE_FD_VARIABLE] === undefined && !canReceiveDescriptors();
@@ -224,7 +229,7 @@ use Socket; $^F = 1000;
 my $nr = shift; my $n = shift; my @mount = splice(@ARGV, 0, $n);
 socketpair(my $a, my $b, AF_UNIX, SOCK_STREAM, 0) or die "socketpair: $!\n";
 { local $ENV{_FUSE_COMMFD} = fileno($b); system(@mount) == 0 or exit 2; }
-my $byte = " "; my $control = "\0" x 24;
+my $byte = " "; my $control = chr(0) x 24;
 my $iov = pack("P Q", $byte, 1);
 my $head = pack("Q Q P Q P Q Q", 0, 0, $iov, 1, $control, 24, 0);
 syscall($nr, fileno($a), $head, 0) == 1 or die "fusermount sent no descriptor\n";
@@ -254,7 +259,8 @@ export function receiverCommand(directory: string, options: MountOptions, self: 
   );
 }
 
-async function detach(directory: string): Promise<void> {
+/** Detaches a file system, even a busy one. Never throws. */
+export async function detach(directory: string): Promise<void> {
   const program = fusermount();
   const attempts: [string, string[]][] = [];
   if (isRoot()) attempts.push([findProgram(["umount"], sbin) ?? "umount", ["-i", "-l", directory]]);
