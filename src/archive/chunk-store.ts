@@ -15,6 +15,7 @@ const CSIZE = 2;
 
 /** A repository that takes finished PUT entries in bulk (the local one does). */
 interface BulkRepository {
+  beginTransaction(): Promise<void>;
   appendObjects(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): void;
 }
 const PUT_HEADER = 41;
@@ -95,12 +96,13 @@ export class ChunkStore implements ChunkSink {
     for (const c of chunks) await this.dereference(c.id, this.stats);
   }
 
-  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> | undefined {
-    if (this.#bulk) {
-      this.#bulk.appendObjects(buffer, entries);
-      return undefined;
-    }
-    return this.#putAll(buffer, entries);
+  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
+    return this.#bulk ? this.#append(this.#bulk, buffer, entries) : this.#putAll(buffer, entries);
+  }
+
+  async #append(bulk: BulkRepository, buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
+    await bulk.beginTransaction();
+    bulk.appendObjects(buffer, entries);
   }
 
   async #putAll(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {

@@ -19,8 +19,9 @@ import { fs, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSpecial, isSymlink, S_IFBLK, S_IFMT, S_IFREG } from "./constants.ts";
 import type { ChunkRef, Item } from "./item.ts";
-import { type CaptureOptions, captureExtended, captureStat } from "./metadata-capture.ts";
-import { archivedPath, normalizePath, stripPrefixOf } from "./paths.ts";
+import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
+import { normPath } from "../format/paths.ts";
+import { archivedPath, stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
@@ -70,6 +71,7 @@ export class Creator {
   readonly #files: FilesCache | undefined;
   readonly #options: CreateOptions;
   readonly #pipeline: CreatePipeline;
+  readonly #collector: MetadataCollector;
   readonly #queue: Entry[] = [];
   #head = 0;
   readonly #hardlinks = new Map<string, Entry>();
@@ -81,6 +83,7 @@ export class Creator {
     this.#store = writer.store;
     this.#files = files;
     this.#options = options;
+    this.#collector = new MetadataCollector(options.capture);
     const { material } = writer.manifest.key;
     const largestChunk = options.chunker.algo === "fixed" ? Math.max(options.chunker.blockSize, options.chunker.headerSize) : 2 ** options.chunker.maxExp;
     this.#pipeline = new CreatePipeline({
@@ -111,13 +114,13 @@ export class Creator {
     const walker = new Walker(this.#options.walk);
     for (const root of roots) {
       const prefix = stripPrefixOf(root);
-      for (const event of walker.walk(normalizePath(root))) await this.#event(event, prefix);
+      for (const event of walker.walk(normPath(root))) await this.#event(event, prefix);
     }
   }
 
   /** Archives single paths, without descending into directories (--paths-from-stdin). */
   async addPath(given: string): Promise<void> {
-    const path = normalizePath(given);
+    const path = normPath(given);
     let event: WalkEvent;
     try {
       event = { type: "entry", path, stat: fs.lstat(path, new Stat()), directory: undefined, name: path };
@@ -184,7 +187,6 @@ export class Creator {
   }
 
   #process(entry: Entry, event: WalkEvent & { type: "entry" }, prefix: string | undefined): void {
-    const { capture } = this.#options;
     let { stat } = event;
     const path = archivedPath(event.path, prefix);
     if (path === undefined) {
@@ -204,8 +206,7 @@ export class Creator {
     const special = this.#options.readSpecial && isSpecial(mode);
     const item: Item = { path, mode };
     if (isDirectory(mode)) {
-      captureStat(item, stat, capture);
-      captureExtended(item, event.path, stat, capture, event.directory, event.name);
+      Object.assign(item, this.#attributes(event, stat));
       entry.item = item;
       return; // its status follows when the walk leaves it
     }
@@ -230,8 +231,7 @@ export class Creator {
         this.#hardlinks.set(key, entry);
       }
     }
-    captureStat(item, stat, capture);
-    captureExtended(item, event.path, stat, capture, event.directory, event.name);
+    Object.assign(item, this.#attributes(event, stat));
     entry.item = item;
     if (isSymlink(mode)) return;
     if (!entry.master) item.hardlink_master = linked;
@@ -241,6 +241,13 @@ export class Creator {
     if (entry.master) return;
     if (!special && this.#files && this.#unchanged(entry, item, stat)) return;
     entry.file = pendingFile(event.path, stat, special || follow);
+  }
+
+  #attributes({ path, directory, name }: WalkEvent & { type: "entry" }, stat: Stat): Partial<Item> {
+    const attributes: Partial<Item> = this.#collector.statSimpleAttrs(stat);
+    // The scanner lists attribute names for less than a call that looks for each.
+    const names = directory && name !== "" ? directory.xattrNames(name) : undefined;
+    return Object.assign(attributes, this.#collector.statExtAttrs(stat, path, undefined, names));
   }
 
   /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */
@@ -334,7 +341,7 @@ export class Creator {
     this.stats.nfiles++;
     if (file.fresh && !file.request.special) {
       const s = file.fresh;
-      captureStat(item, s, this.#options.capture);
+      Object.assign(item, this.#collector.statSimpleAttrs(Object.assign(new Stat(), s)));
       if (entry.facts) entry.facts = { ...s, ino: entry.facts.ino };
     }
     if (entry.parts > 0) {

@@ -5,13 +5,16 @@ import { closeSync, constants, ftruncateSync, openSync, unlinkSync, writeSync } 
 import { AlcoveError, type AlcoveWarning, BackupError, backupOSError } from "../errors.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import type { Item } from "./item.ts";
-import { type RestoreOptions, restoreAttributes } from "./metadata-restore.ts";
+import type { MetadataRestorer, RestoreOptions } from "./metadata-restore.ts";
 
 const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
+/** Which attributes are restored; serialisable. */
+export type RestoreChoice = Pick<RestoreOptions, "numericIds" | "flags" | "xattrs" | "acls">;
+
 export interface FileOptions {
   sparse: boolean;
-  restore: RestoreOptions;
+  restore: RestoreChoice;
 }
 
 /** A file being extracted. System errors become warnings for this one path. */
@@ -20,11 +23,13 @@ export class ExtractedFile {
   readonly #item: Item;
   readonly #options: FileOptions;
   readonly #fd: number;
+  readonly #restorer: MetadataRestorer;
   #position = 0;
   #holeAtEnd = false;
 
   /** @param path absolute, its parent verified. @throws the backupOSError family */
-  constructor(path: string, item: Item, options: FileOptions) {
+  constructor(path: string, item: Item, options: FileOptions, restorer: MetadataRestorer) {
+    this.#restorer = restorer;
     this.#path = path;
     this.#item = item;
     this.#options = options;
@@ -47,14 +52,15 @@ export class ExtractedFile {
     this.#holeAtEnd = false;
   }
 
-  /** Ends the file, sets its attributes, closes it. @returns warnings about what could not be set */
+  /** Ends the file, sets its attributes, closes it. What could not be set goes to the restorer's onProblem.
+   *  @returns warnings about the contents */
   finish(): AlcoveWarning[] {
     const warnings: AlcoveWarning[] = [];
     try {
       guarded(this.#item.path, () => {
         if (this.#holeAtEnd) ftruncateSync(this.#fd, this.#position);
       });
-      restoreAttributes(this.#path, this.#item, { ...this.#options.restore, fd: this.#fd, warn: (w) => warnings.push(w) });
+      this.#restorer.restoreAttrs({ path: this.#path, fd: this.#fd }, this.#item);
     } finally {
       closeSync(this.#fd);
     }

@@ -4,6 +4,8 @@
 import { coreModule } from "../core/index.ts";
 import { type AlcoveWarning, errorFromRemote, AlcoveError } from "../errors.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
+import { MetadataRestorer } from "./metadata-restore.ts";
+import { problemWarning } from "./restore-warnings.ts";
 import type { ObjectLocation } from "./segment-objects.ts";
 import type { Item } from "./item.ts";
 import type { Objects } from "./objects.ts";
@@ -29,18 +31,27 @@ export class InlineLane implements FileLane {
   readonly #objects: Objects;
   readonly #options: FileOptions;
   readonly #done: FileDone;
+  readonly #restorer: MetadataRestorer;
+  #warnings: AlcoveWarning[] = [];
 
   constructor(objects: Objects, options: FileOptions, done: FileDone) {
     this.#objects = objects;
     this.#options = options;
     this.#done = done;
+    this.#restorer = new MetadataRestorer({
+      ...options.restore,
+      onProblem: (p) => {
+        const w = problemWarning(p);
+        if (w) this.#warnings.push(w);
+      },
+    });
   }
 
   async write({ path, item }: FileTask): Promise<void> {
     let bytes = 0;
-    let warnings: AlcoveWarning[] = [];
+    this.#warnings = [];
     try {
-      const file = new ExtractedFile(path, item, this.#options);
+      const file = new ExtractedFile(path, item, this.#options, this.#restorer);
       try {
         for await (const data of this.#objects.getMany((item.chunks ?? []).map((c) => c.id))) {
           file.write(data);
@@ -50,19 +61,24 @@ export class InlineLane implements FileLane {
         file.abort();
         throw e;
       }
-      warnings = file.finish();
+      this.#warnings.push(...file.finish());
     } finally {
-      this.#done(path, item, bytes, warnings);
+      this.#done(path, item, bytes, this.#warnings);
     }
   }
 
-  async drain(): Promise<void> {}
-  async close(): Promise<void> {}
+  async drain(): Promise<void> {
+    this.#restorer.flush();
+  }
+
+  async close(): Promise<void> {
+    this.#restorer.flush();
+  }
 }
 
 /** A local repository: tells where an object's bytes are. */
 interface LocatingRepository {
-  locate(id: Uint8Array): { segment: number; offset: number; size: number } | undefined;
+  objectLocation(id: Uint8Array): { segment: number; offset: number } | undefined;
   segmentPath(segment: number): string;
 }
 
@@ -106,7 +122,7 @@ export class ExtractLanes implements FileLane {
   #wakeUp: (() => void) | undefined;
 
   static possible(objects: Objects, workers: number): boolean {
-    return workers > 0 && "locate" in objects.repository;
+    return workers > 0 && "objectLocation" in objects.repository;
   }
 
   constructor(objects: Objects, options: FileOptions, workers: number, done: FileDone) {
@@ -127,13 +143,13 @@ export class ExtractLanes implements FileLane {
   async write(task: FileTask): Promise<void> {
     const locations: ObjectLocation[] = [];
     for (const c of task.item.chunks ?? []) {
-      const at = this.#repository.locate(c.id);
+      const at = this.#repository.objectLocation(c.id);
       // A chunk that is not there is reported as the repository reports it.
       if (!at) {
         await this.#objects.repository.get(c.id);
         throw new AlcoveError("extract: an object was found that had no location");
       }
-      locations.push({ id: c.id, file: this.#repository.segmentPath(at.segment), offset: at.offset, length: at.size, size: c.size });
+      locations.push({ id: c.id, file: this.#repository.segmentPath(at.segment), offset: at.offset, size: c.size });
       this.#bytes += c.csize;
     }
     this.#batch.push({ path: task.path, item: { ...task.item, chunks: undefined, chunks_healthy: task.item.chunks_healthy && [] }, locations });

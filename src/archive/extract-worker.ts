@@ -8,6 +8,8 @@ import { AlcoveError, AlcoveWarning, backupOSError, IntegrityError } from "../er
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
 import type { SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
+import { MetadataRestorer } from "./metadata-restore.ts";
+import { problemWarning } from "./restore-warnings.ts";
 import { SegmentObjects } from "./segment-objects.ts";
 
 export interface ExtractWorkerData {
@@ -23,11 +25,20 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   const sealer = new Sealer(data.material, core);
   const codec = createCompressor(defaultCompression, core);
   const segments = new SegmentObjects();
+  let warnings: AlcoveWarning[] = [];
+  const restorer = new MetadataRestorer({
+    ...data.options.restore,
+    onProblem: (p) => {
+      const w = problemWarning(p);
+      if (w) warnings.push(w);
+    },
+  });
 
   const write = ({ path, item, locations }: WorkerFile): { bytes: number; warnings: SentError[] } => {
     let bytes = 0;
+    warnings = [];
     try {
-      const file = new ExtractedFile(path, item, data.options);
+      const file = new ExtractedFile(path, item, data.options, restorer);
       try {
         for (const at of locations) {
           const content = codec.decompress(sealer.open(segments.read(at), at.id), MAX_DATA_SIZE);
@@ -40,7 +51,8 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
         file.abort();
         throw e;
       }
-      return { bytes, warnings: file.finish().map(sent) };
+      warnings.push(...file.finish());
+      return { bytes, warnings: warnings.map(sent) };
     } catch (e) {
       if (e instanceof AlcoveWarning) return { bytes, warnings: [sent(e)] };
       throw e;
@@ -65,6 +77,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
           break;
         }
       }
+      restorer.flush();
       port.postMessage(result);
     });
   });

@@ -15,10 +15,12 @@ import { nodePath } from "../runtime/pathbytes.ts";
 import type { Archive } from "./archive.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSymlink } from "./constants.ts";
 import { ExtractGuard } from "./extract-guard.ts";
+import type { RestoreChoice } from "./extract-file.ts";
 import { ExtractLanes, InlineLane, type FileLane } from "./extract-lanes.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
-import { createNode, type RestoreOptions, restoreAttributes } from "./metadata-restore.ts";
+import { createNode, MetadataRestorer } from "./metadata-restore.ts";
+import { problemWarning } from "./restore-warnings.ts";
 
 export interface ExtractOptions {
   /** Absolute path of the directory to extract into. */
@@ -30,7 +32,7 @@ export interface ExtractOptions {
   stripComponents: number;
   sparse: boolean;
   dryRun: boolean;
-  restore: RestoreOptions;
+  restore: RestoreChoice;
   parts: boolean;
   workers: number;
   /** Contents go here instead of into files. */
@@ -38,6 +40,8 @@ export interface ExtractOptions {
   signal?: AbortSignal;
   onItem?: (path: string) => void;
   onWarning?: (warning: AlcoveWarning) => void;
+  /** Told at most once: what this machine cannot restore at all. */
+  onLimits?: (sentence: string) => void;
   /** Bytes of contents done; the total is known if `totalSize` was asked for before. */
   onBytes?: (bytes: number, path: string) => void;
   onDirectory?: (done: number, total: number) => void;
@@ -79,12 +83,21 @@ export class Extractor {
   readonly #masters: Map<string, Master> | undefined;
   readonly #directories: Item[] = [];
   readonly #underWay = new Set<string>();
+  readonly #restorer: MetadataRestorer;
   #lane: FileLane | undefined;
 
   constructor(archive: Archive, options: ExtractOptions) {
     this.#archive = archive;
     this.#options = options;
     this.#guard = new ExtractGuard(options.root);
+    this.#restorer = new MetadataRestorer({
+      ...options.restore,
+      onProblem: (p) => {
+        const w = problemWarning(p);
+        if (w) options.onWarning?.(w);
+      },
+      onLimits: (sentence) => options.onLimits?.(sentence),
+    });
     this.#masters = options.partial || options.stripComponents > 0 ? new Map() : undefined;
   }
 
@@ -246,8 +259,7 @@ export class Extractor {
   }
 
   #restore(path: string, item: Item): void {
-    const warn = (w: AlcoveWarning): void => this.#options.onWarning?.(w);
-    restoreAttributes(path, item, { ...this.#options.restore, warn });
+    this.#restorer.restoreAttrs({ path }, item);
   }
 
   // Times and modes of directories last: what is made inside would change the one and be forbidden by the other.
@@ -264,5 +276,6 @@ export class Extractor {
       });
       this.#options.onDirectory?.(++done, total);
     }
+    this.#restorer.flush();
   }
 }

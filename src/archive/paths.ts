@@ -1,13 +1,5 @@
 // Paths as archives keep them: relative and local, whatever was given on the command line.
-import { posix } from "node:path";
-
-/** Python's os.path.normpath: like POSIX normalize, but without a trailing slash, and "//x" keeps two slashes. */
-export function normalizePath(path: string): string {
-  if (path === "") return ".";
-  let out = posix.normalize(path);
-  if (out.length > 1 && out.endsWith("/")) out = out.slice(0, -1);
-  return path.startsWith("//") && !path.startsWith("///") ? `/${out}` : out;
-}
+import { normPath } from "../format/paths.ts";
 
 /** Strips what would lead out of the place an archive is extracted to: leading "/", "./" and "../". */
 export function makePathSafe(path: string): string {
@@ -17,7 +9,7 @@ export function makePathSafe(path: string): string {
 /** "/a/./b": what is before "/./" is used for reading only. Gives the prefix with one slash at its end. */
 export function stripPrefixOf(path: string): string | undefined {
   const at = path.indexOf("/./");
-  return at > 0 ? `${normalizePath(path.slice(0, at))}/` : undefined;
+  return at > 0 ? `${normPath(path.slice(0, at))}/` : undefined;
 }
 
 /** The path an item gets under a strip prefix; undefined for a directory level that is stripped itself. */

@@ -3,7 +3,7 @@
 import { closeSync, openSync, readSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { IntegrityError } from "../errors.ts";
-import { toHex } from "../format/bytes.ts";
+import { equalBytes, toHex } from "../format/bytes.ts";
 
 /** Where an object's PUT entry lies. */
 export interface ObjectLocation {
@@ -12,36 +12,40 @@ export interface ObjectLocation {
   file: string;
   /** Of the entry's header in the segment. */
   offset: number;
-  /** Bytes of the object's data (the entry less its header). */
-  length: number;
   /** Bytes of plaintext expected. */
   size: number;
 }
 
 const HEADER = 41;
+/** Largest entry a repository holds. */
+const MAX_ENTRY = 20 << 20;
 const WINDOW = 1 << 20;
 const MAX_OPEN = 16;
 
 export class SegmentObjects {
   readonly #open = new Map<string, number>();
   #window = new Uint8Array(WINDOW);
+  #view = new DataView(this.#window.buffer);
   #file = "";
   #start = 0;
   #end = 0;
 
   /** The object's data; a view that the next read may overwrite. @throws IntegrityError */
   read(at: ObjectLocation): Uint8Array {
-    const total = HEADER + at.length;
-    if (at.file !== this.#file || at.offset < this.#start || at.offset + total > this.#end) this.#load(at, total);
+    this.#need(at, HEADER);
+    const total = this.#view.getUint32(at.offset - this.#start + 4, true);
+    if (total < HEADER || total > MAX_ENTRY) throw damaged(at, `impossible size ${total}`);
+    this.#need(at, total);
     const from = at.offset - this.#start;
     const entry = this.#window.subarray(from, from + total);
     const view = new DataView(entry.buffer, entry.byteOffset, total);
-    if (view.getUint32(4, true) !== total || entry[8] !== 0) throw damaged(at, "its entry is not what the index says");
+    if (entry[8] !== 0 || !equalBytes(entry.subarray(9, HEADER), at.id)) throw damaged(at, "it is not where the index says");
     if (crc32(entry.subarray(4)) !== view.getUint32(0, true)) throw damaged(at, "checksum mismatch");
     return entry.subarray(HEADER);
   }
 
-  #load(at: ObjectLocation, total: number): void {
+  #need(at: ObjectLocation, total: number): void {
+    if (at.file === this.#file && at.offset >= this.#start && at.offset + total <= this.#end) return;
     let fd = this.#open.get(at.file);
     if (fd === undefined) {
       if (this.#open.size >= MAX_OPEN) this.close();
@@ -49,7 +53,10 @@ export class SegmentObjects {
       this.#open.set(at.file, fd);
     }
     const want = Math.max(total, WINDOW);
-    if (this.#window.length < want) this.#window = new Uint8Array(want);
+    if (this.#window.length < want) {
+      this.#window = new Uint8Array(want);
+      this.#view = new DataView(this.#window.buffer);
+    }
     let have = 0;
     while (have < want) {
       const n = readSync(fd, this.#window, have, want - have, at.offset + have);

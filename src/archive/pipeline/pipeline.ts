@@ -62,7 +62,7 @@ export interface ChunkSink {
   /** Adds a chunk whose object is at hand; false if it was known meanwhile, and is only referenced. */
   add(id: Uint8Array, size: number, csize: number): { chunk: ChunkRef; isNew: boolean };
   /** Stores objects: complete PUT entries at [offset, offset+length) of the buffer. */
-  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> | undefined;
+  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void>;
   /** The index table if it was replaced since the last call. */
   newIndex(): EngineSetup["index"] | undefined;
   /** Reserves counter blocks; the first of them. */

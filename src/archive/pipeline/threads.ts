@@ -24,7 +24,7 @@ export function startThread(
   onFailure: (e: Error) => void,
   onMessage?: (message: unknown) => void,
 ): Thread {
-  const worker = new Worker(entry(), { workerData: start });
+  const worker = new Worker(entry(), { workerData: start, trackUnmanagedFds: false });
   let ended: () => void = () => {};
   const exit = new Promise<void>((resolve) => {
     ended = resolve;

@@ -1,0 +1,255 @@
+// create: backs up files into a new archive. Borg's do_create.
+import { ChunkStore } from "../../src/archive/chunk-store.ts";
+import { S_IFREG } from "../../src/archive/constants.ts";
+import { Creator, checkArchiveName } from "../../src/archive/create.ts";
+import type { Item } from "../../src/archive/item.ts";
+import { openCache } from "../../src/archive/session.ts";
+import { Statistics } from "../../src/archive/stats.ts";
+import { inodeKey, Walker } from "../../src/archive/walker.ts";
+import { ArchiveWriter } from "../../src/archive/writer.ts";
+import type { Cache } from "../../src/cache/cache.ts";
+import { cacheDirPath } from "../../src/cache/dirs.ts";
+import { parseFilesCacheMode } from "../../src/cache/files.ts";
+import { parseChunkerParams } from "../../src/chunker/index.ts";
+import { parseCompression } from "../../src/compress/index.ts";
+import { AlcoveError, ArchiveAlreadyExists, BackupOSError, describeSystemError } from "../../src/errors.ts";
+import { normPath } from "../../src/format/paths.ts";
+import { nowMicros } from "../../src/format/time.ts";
+import { fs, groupId, Stat, userId } from "../../src/runtime/index.ts";
+import { adHocCache } from "../adhoc.ts";
+import { archiveDocument, archiveSummary } from "../archive-output.ts";
+import type { Args } from "../args.ts";
+import type { Context } from "../context.ts";
+import { commandLine, hostAndUser, workerCount } from "../identity.ts";
+import { createMatcher } from "../patterns.ts";
+import { pathsFromCommand, pathsFromStdin, runFilter, standardInput } from "../pipes.ts";
+import { withManifest } from "../repository.ts";
+
+export async function run(args: Args, ctx: Context): Promise<void> {
+  const { location } = args;
+  const { matcher, roots } = createMatcher(args);
+  const paths = [...roots, ...args.paths];
+  const name = location.archive!;
+  checkArchiveName(name);
+  const dryRun = args.flag("dry-run");
+  const walk = {
+    matcher,
+    excludeCaches: args.flag("exclude-caches"),
+    excludeIfPresent: args.list("exclude-if-present"),
+    keepExcludeTags: args.flag("keep-exclude-tags"),
+    excludeNodump: args.flag("exclude-nodump"),
+    oneFileSystem: args.flag("one-file-system"),
+    skipInodes: skipped(ctx, location.isRemote ? undefined : location.path),
+    dryRun,
+  };
+  ctx.log.info(`Creating archive at "${location.processed}"`);
+  if (dryRun) {
+    await dry(args, ctx, paths, walk);
+    return;
+  }
+  await withManifest(ctx, args, { exclusive: true, operations: ["write"] }, async (opened) => {
+    const { manifest, environment } = opened;
+    if (manifest.archives.has(name)) throw new ArchiveAlreadyExists(name);
+    const adHoc = args.flag("no-cache-sync");
+    const cache = adHoc
+      ? await adHocCache(manifest, environment, ctx)
+      : await openCache(manifest, environment, {
+          filesMode: parseFilesCacheMode(args.text("files-cache")!),
+          ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
+          progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+        });
+    try {
+      await backUp(args, ctx, opened, cache, paths, walk);
+    } finally {
+      cache.close();
+    }
+  });
+}
+
+type Opened = Parameters<Parameters<typeof withManifest>[3]>[0];
+type WalkOptions = ConstructorParameters<typeof Walker>[0];
+
+async function backUp(
+  args: Args,
+  ctx: Context,
+  { manifest, repository }: Opened,
+  cache: Pick<Cache, "chunks" | "files" | "commit" | "beginTxn">,
+  paths: readonly string[],
+  walk: WalkOptions,
+): Promise<void> {
+  const chunker = parseChunkerParams(String(args.value("chunker-params")));
+  const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
+  const cwd = process.cwd();
+  cache.beginTxn();
+  const writer = new ArchiveWriter({
+    manifest,
+    store,
+    name: args.location.archive!,
+    identity: { cmdline: commandLine(ctx), cwd, ...hostAndUser(ctx.env) },
+    chunkerParams:
+      chunker.algo === "fixed"
+        ? ["fixed", chunker.blockSize, chunker.headerSize]
+        : ["buzhash", chunker.minExp, chunker.maxExp, chunker.maskBits, chunker.windowSize],
+    commitCache: async () => {
+      cache.commit({ id: manifest.id, timestamp: manifest.timestamp! });
+      cache.beginTxn();
+    },
+  });
+  const progress = ctx.archiveProgress(await expected(manifest, args.location.archive!, ctx));
+  const counts = (s: Statistics) => ({
+    originalSize: s.osize,
+    compressedSize: s.csize,
+    deduplicatedSize: s.usize,
+    files: s.nfiles,
+  });
+  const creator = new Creator(writer, cache.files, {
+    walk,
+    capture: {
+      numericIds: args.flag("numeric-ids"),
+      atime: args.flag("atime"),
+      ctime: !args.flag("noctime"),
+      birthtime: !args.flag("nobirthtime"),
+      flags: !args.flag("noflags"),
+      acls: !args.flag("noacls"),
+      xattrs: !args.flag("noxattrs"),
+      onProblem: (path, what, error) =>
+        ctx.warn(new BackupOSError(path, `${what}: ${describeSystemError(error)}`)),
+      onLimits: (sentence) => ctx.warning(sentence),
+    },
+    compression: parseCompression(args.text("compression") ?? "lz4"),
+    chunker,
+    filesChanged: args.text("files-changed") as "ctime" | "mtime" | "disabled",
+    readSpecial: args.flag("read-special"),
+    checkpointInterval: args.number("checkpoint-interval")!,
+    workers: workerCount(ctx),
+    cwd,
+    signal: ctx.signal,
+    onStatus: (status, path) => ctx.fileStatus(status, path),
+    onWarning: (w) => ctx.warn(w),
+    onProgress: (stats, path) => {
+      if (progress.due()) progress.show(counts(stats), path);
+    },
+  });
+  try {
+    if (args.flag("content-from-command")) {
+      await runFilter(args.paths, ctx, (pieces) => creator.addStream(pipeItem(args), pieces));
+    } else if (args.flag("paths-from-command") || args.flag("paths-from-stdin")) {
+      const delimiter = args.text("paths-delimiter");
+      const found = args.flag("paths-from-command")
+        ? pathsFromCommand(args.paths, ctx, delimiter)
+        : pathsFromStdin(delimiter);
+      for await (const path of found) await creator.addPath(path);
+    } else {
+      for (const path of paths) {
+        if (path === "-") await creator.addStream(pipeItem(args), standardInput());
+        else await creator.addPaths([path]);
+      }
+    }
+    await creator.finish();
+  } finally {
+    await creator.close();
+  }
+  progress.finish();
+  ctx.checkSignal();
+  const timestamp = args.value("timestamp") as number | undefined;
+  await writer.save({
+    comment: args.text("comment") ?? "",
+    ...(timestamp === undefined ? {} : { timestamp }),
+  });
+  if (args.flag("json")) {
+    ctx.printJson(archiveDocument(ctx, manifest, writer, args.flag("quick-stats") ? undefined : cache));
+  } else if (args.flag("stats") || args.flag("quick-stats")) {
+    ctx.log.output(
+      "stats",
+      archiveSummary(ctx, repository, writer, args.flag("quick-stats") ? undefined : cache),
+    );
+  }
+}
+
+async function dry(args: Args, ctx: Context, paths: readonly string[], options: WalkOptions): Promise<void> {
+  const walker = new Walker(options);
+  if (args.flag("content-from-command")) {
+    ctx.fileStatus("-", args.text("stdin-name")!);
+    return;
+  }
+  if (args.flag("paths-from-command") || args.flag("paths-from-stdin")) {
+    const delimiter = args.text("paths-delimiter");
+    const found = args.flag("paths-from-command")
+      ? pathsFromCommand(args.paths, ctx, delimiter)
+      : pathsFromStdin(delimiter);
+    for await (const path of found) ctx.fileStatus("-", normPath(path));
+    return;
+  }
+  for (const path of paths) {
+    if (path === "-") {
+      ctx.fileStatus("-", args.text("stdin-name")!);
+      continue;
+    }
+    for (const event of walker.walk(normPath(path))) {
+      ctx.checkSignal();
+      if (event.type === "status") ctx.fileStatus(event.status, event.path);
+      else if (event.type === "problem") {
+        ctx.warn(event.problem);
+        ctx.fileStatus("E", event.path);
+      } else if (event.directory === undefined || event.name !== "") ctx.fileStatus("-", event.path);
+    }
+  }
+}
+
+/** The item for data from a pipe. @throws AlcoveError for an unknown user or group */
+function pipeItem(args: Args): Item {
+  const user = args.text("stdin-user")!;
+  const group = args.text("stdin-group")!;
+  const uid = userId(user);
+  if (uid === null) throw new AlcoveError(`no such user: ${user}`);
+  const gid = groupId(group);
+  if (gid === null) throw new AlcoveError(`no such group: ${group}`);
+  const time = BigInt(Math.floor(nowMicros() / 1e6)) * 1_000_000_000n;
+  return {
+    path: args.text("stdin-name")!,
+    mode: (args.number("stdin-mode")! & 0o7777) | S_IFREG,
+    uid,
+    user,
+    gid,
+    group,
+    mtime: time,
+    atime: time,
+    ctime: time,
+  };
+}
+
+/** Inodes never backed up: the cache, and the repository itself. */
+function skipped(ctx: Context, repository: string | undefined): Set<string> {
+  const out = new Set<string>();
+  const stat = new Stat();
+  for (const path of [cacheDirPath(ctx.env), repository]) {
+    if (path === undefined) continue;
+    try {
+      out.add(inodeKey(fs.stat(path, stat)));
+    } catch (e) {
+      // What is not there need not be skipped.
+      if (!(e as NodeJS.ErrnoException).code) throw e;
+    }
+  }
+  return out;
+}
+
+/** What to expect in all, from the newest archive whose name looks alike (digits aside). An estimate. */
+async function expected(
+  manifest: Opened["manifest"],
+  name: string,
+  ctx: Context,
+): Promise<{ originalSize: number; files: number } | undefined> {
+  if (!ctx.showProgress) return undefined;
+  const shape = (n: string): string => n.replace(/\d+/g, "0");
+  const alike = manifest.archives.select({
+    sortBy: ["timestamp"],
+    considerCheckpoints: false,
+    matches: (n) => shape(n) === shape(name),
+  });
+  const last = alike.at(-1);
+  if (!last) return undefined;
+  const { Archive } = await import("../../src/archive/archive.ts");
+  const { metadata } = await Archive.load(manifest, last.id);
+  return metadata.totals && { originalSize: metadata.totals.size, files: metadata.totals.nfiles };
+}
