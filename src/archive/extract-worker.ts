@@ -63,7 +63,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     port.on("message", (message: WorkerBatch | { stop: true } | { index: unknown }) => {
       if ("stop" in message) {
         segments.close();
-        port.close();
+        endPort(port);
         resolve();
         return;
       }
@@ -81,6 +81,12 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       port.postMessage(result);
     });
   });
+}
+
+/** Lets the thread end. Deno's parentPort has no close; its worker scope has. */
+function endPort(port: MessagePort): void {
+  if (typeof port.close === "function") port.close();
+  else (globalThis as { close?: () => void }).close?.();
 }
 
 function sent(e: Error): SentError {

@@ -49,6 +49,5 @@ export function startThread(
   });
   worker.on("error", fail);
   worker.on("exit", () => ended());
-  worker.unref();
   return thread;
 }
