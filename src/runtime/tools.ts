@@ -42,8 +42,8 @@ interface Output {
 
 function run(program: string, args: string[], input: Uint8Array): Output {
   const env = { ...process.env, LC_ALL: "C" };
-  const result = spawnSync(program, args, { input, env, maxBuffer: 1 << 30 });
-  if (result.error) throw result.error;
+  const result = spawnSync(findTool(program) ?? program, args, { input, env, maxBuffer: 1 << 30 });
+  if (result.error) return { stdout: new Uint8Array(0), complaints: [`${program}: ${result.error.message}`] };
   const complaints = fsDecode(result.stderr)
     .split("\n")
     .filter((line) => line !== "");
