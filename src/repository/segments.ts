@@ -1,5 +1,5 @@
 // The segment files of a repository, data/<n div segments_per_dir>/<n>: which there are, their sizes, open handles for
-// reading, deletion. An empty file counts as deleted: a crash may come between truncation and removal.
+// reading, deletion. An empty file counts as deleted: a crash may have come between truncation and removal.
 import { IntegrityError } from "../errors.ts";
 import type { ReadHandle, Storage } from "../storage/types.ts";
 import { MAX_SEGMENT } from "./constants.ts";
@@ -135,15 +135,22 @@ export class Segments {
   }
 
   /**
-   * Deletes a file that no committed state needs. It is truncated first, which helps file systems that need space to
-   * delete; but not where it has further names, because hard-linked copies of a repository would be damaged.
+   * Deletes a file that no committed state needs. Only where the disk is too full even for that (copy-on-write file
+   * systems), it is truncated first: a crash between the two would leave an empty segment, which borg's check calls
+   * damaged. And never where it has further names, because hard-linked copies of the repository would be damaged.
    */
   delete(segment: number): void {
     this.forget(segment);
+    const { storage } = this;
     const name = this.name(segment);
     try {
-      if (this.storage.stat(name).links === 1) this.storage.truncate(name, 0);
-      this.storage.unlink(name);
+      try {
+        storage.unlink(name);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ENOSPC" || storage.stat(name).links > 1) throw error;
+        storage.truncate(name, 0);
+        storage.unlink(name);
+      }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }

@@ -47,6 +47,9 @@ export interface PreparedObject {
   length: number;
 }
 
+/** Largest first transaction that is thrown away unasked when it was not committed. */
+const FIRST_ATTEMPT = 1 << 20;
+
 export class TransactionLog {
   readonly storage: Storage;
   readonly segments: Segments;
@@ -211,8 +214,7 @@ export class TransactionLog {
     this.open();
     const transaction = this.current;
     if (transaction === undefined) {
-      // Segments but no commit among them: they may be all that is left of somebody's data.
-      if (this.segments.latest() !== undefined) throw new CheckNeeded(this.storage.root);
+      this.discardFirstAttempt();
       this.known = emptyHints();
       this.writer.segment = 0;
     } else {
@@ -223,6 +225,17 @@ export class TransactionLog {
     }
     this.active = true;
     this.doomed = undefined;
+  }
+
+  /**
+   * Segments without a commit among them, and no index: what a crash in the very first transaction (the manifest that
+   * init writes) leaves behind, and it may go. Anything larger may be all that is left of somebody's data.
+   */
+  private discardFirstAttempt(): void {
+    let size = 0;
+    for (const segment of this.segments.numbers()) size += this.segments.sizeIfThere(segment);
+    if (size > FIRST_ATTEMPT) throw new CheckNeeded(this.storage.root);
+    deleteUncommitted(this.segments, undefined);
   }
 
   private loadHints(transaction: number): Hints {

@@ -25,6 +25,7 @@ import {
 } from "node:fs";
 import { resolve } from "node:path";
 import { fsDecode, nodePath } from "../runtime/pathbytes.ts";
+import { writeAtomically } from "./atomic.ts";
 import type { ReadHandle, Storage, StorageStat, WriteHandle } from "./types.ts";
 
 export class PosixStorage implements Storage {
@@ -66,26 +67,7 @@ export class PosixStorage implements Storage {
     chunks: Uint8Array | Iterable<Uint8Array>,
     options: { mode?: number; durable?: boolean } = {},
   ): void {
-    const durable = options.durable !== false;
-    const temporary = `${name}-${randomBytes(6).toString("hex")}.tmp`;
-    const handle = this.openWrite(temporary, options);
-    try {
-      try {
-        for (const chunk of chunks instanceof Uint8Array ? [chunks] : chunks) handle.write(chunk);
-        if (durable) handle.sync();
-      } finally {
-        handle.close();
-      }
-      this.rename(temporary, name);
-    } catch (error) {
-      try {
-        this.unlink(temporary);
-      } catch {
-        // It is the first error that counts; at worst a temporary file stays behind.
-      }
-      throw error;
-    }
-    if (durable) this.syncDir(parentOf(name));
+    writeAtomically(this, name, chunks, options);
   }
 
   exists(name: string): boolean {
@@ -233,10 +215,4 @@ function checkName(name: string): string {
     throw new RangeError(`not a name inside a storage: ${JSON.stringify(name)}`);
   }
   return name;
-}
-
-/** The directory a name is in; "" is the root. */
-export function parentOf(name: string): string {
-  const slash = name.lastIndexOf("/");
-  return slash < 0 ? "" : name.slice(0, slash);
 }
