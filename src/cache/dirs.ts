@@ -1,9 +1,9 @@
 // Where Borg keeps what belongs to a user and not to a repository: cache, keys and security information. The rules
 // are those of Borg 1.4's helpers/fs.py: BORG_*_DIR, then BORG_BASE_DIR, then XDG, then the home directory.
 
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { type Environment, silentPrompter } from "../crypto/environment.ts";
 import { AlcoveError, describeSystemError } from "../errors.ts";
 import { PosixStorage } from "../storage/posix.ts";
@@ -75,14 +75,30 @@ export function securityDirPath(env: Env, repositoryIdHex?: string): string {
 
 /** Makes a directory and its parents, for their owner only. @throws AlcoveError */
 export function ensureDir(path: string): string {
+  const absolute = resolve(path);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirs(absolute);
   } catch (error) {
     throw new AlcoveError(
       `The directory ${path} cannot be made: ${describeSystemError(error as NodeJS.ErrnoException)}`,
     );
   }
-  return resolve(path);
+  return absolute;
+}
+
+// Not by mkdir's own option "recursive", which on Node never returns where a file system (/proc, say) answers ENOENT
+// although the parent is there.
+function makeDirs(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const parent = dirname(path);
+    if (code === "ENOENT" && !existsSync(parent)) {
+      makeDirs(parent);
+      makeDirs(path);
+    } else if (!existsSync(path) || !statSync(path).isDirectory()) throw error;
+  }
 }
 
 /** The surroundings of a real user: directories by the rules above, files on the local file system. */
