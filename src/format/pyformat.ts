@@ -160,7 +160,8 @@ function formatNumber(value: number | bigint, specText: string): string {
   if (type === "" && typeof value === "number" && !Number.isInteger(value))
     type = spec.precision === undefined ? "r" : "g";
   const radix = RADIX[type];
-  if (type === "" || type === "d" || type === "n" || radix) {
+  if (type === "n") type = typeof value === "number" && !Number.isInteger(value) ? "g" : "d";
+  if (type === "" || type === "d" || radix) {
     if (spec.precision !== undefined || (typeof abs === "number" && !Number.isInteger(abs))) {
       throw new FormatSyntaxError(`"${specText}" is not for this number`);
     }
