@@ -183,8 +183,13 @@ export class RecordingStorage implements Storage {
     };
     const done = this.operations.slice(0, count);
     const lost = model === "power lost";
-    /** Whether an operation is followed by the fsync that makes it durable. */
-    const durable = (i: number, synced: (o: Operation) => boolean) => done.slice(i + 1).some(synced);
+    // An operation is durable if the last fsync of its file or directory comes later.
+    const fileSyncs = new Map<number, number>();
+    const dirSyncs = new Map<string, number>();
+    for (const [i, o] of done.entries()) {
+      if (o.kind === "sync") fileSyncs.set(o.file, i);
+      else if (o.kind === "syncDir") dirSyncs.set(o.dir, i);
+    }
     const contents = new Map<number, Uint8Array>();
     const entries = new Map<string, number | "dir">();
     let next = 0;
@@ -197,7 +202,7 @@ export class RecordingStorage implements Storage {
     }
     for (const [i, o] of done.entries()) {
       if (o.kind === "write" || o.kind === "truncate") {
-        if (lost && !durable(i, (s) => s.kind === "sync" && s.file === o.file) && coin()) continue;
+        if (lost && (fileSyncs.get(o.file) ?? -1) < i && coin()) continue;
         let bytes = contents.get(o.file) ?? new Uint8Array(0);
         if (o.kind === "truncate") bytes = bytes.slice(0, o.size);
         else {
@@ -210,8 +215,8 @@ export class RecordingStorage implements Storage {
         }
         contents.set(o.file, bytes);
       } else if (o.kind === "entries") {
-        const parents = new Set(o.changes.map(([name]) => parentOf(name)));
-        if (lost && !durable(i, (s) => s.kind === "syncDir" && parents.has(s.dir)) && coin()) continue;
+        const synced = o.changes.some(([name]) => (dirSyncs.get(parentOf(name)) ?? -1) > i);
+        if (lost && !synced && coin()) continue;
         for (const [name, value] of o.changes) {
           if (value === undefined) entries.delete(name);
           else entries.set(name, value);
