@@ -4,6 +4,7 @@ import { AlcoveError, describeSystemError } from "../src/errors.ts";
 import type { Args } from "./args.ts";
 import { loaders } from "./commands/index.ts";
 import { Context, type Program } from "./context.ts";
+import { ignoreDryStats } from "./dry-stats.ts";
 import { classify, EXIT_ERROR, ExitStatus } from "./exit.ts";
 import { Logger } from "./output/log.ts";
 import { ProgressLine } from "./output/progress.ts";
@@ -106,6 +107,7 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
   });
   world.onContext?.(ctx);
   log.output("show-version", `borgbackup version ${versionText(world.program).replace(/^borg /, "")}`);
+  ignoreDryStats(args, ctx);
   let code: number;
   try {
     const load = loaders[command.name];

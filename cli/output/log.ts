@@ -83,7 +83,10 @@ export class Logger {
     message: string,
     level: Level = "info",
   ): void {
-    this.log(level, message, { name: `borg.output.${logger}` });
+    // Borg logs statistics line by line.
+    for (const line of logger === "stats" ? message.split("\n") : [message]) {
+      this.log(level, line, { name: `borg.output.${logger}` });
+    }
   }
 
   /** A record of another type, such as file_status: written with --log-json only, whatever the level. */

@@ -182,13 +182,11 @@ export const archiveFilters: readonly OptionSpec[] = [
   ),
   valued("--first", "N", "only the first N archives left by the other filters", {
     type: "positive",
-    default: 0,
     exclusive: "count",
     group: ARCHIVE_FILTERS,
   }),
   valued("--last", "N", "only the last N archives left by the other filters", {
     type: "positive",
-    default: 0,
     exclusive: "count",
     group: ARCHIVE_FILTERS,
   }),
