@@ -24,8 +24,8 @@ import { isSystemError, systemError } from "./errno.ts";
 import { type Libc, type LibcName, libc, PATH_A, PATH_B, STATX, VALUE } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
-import { Directory, type FsEntry, fstatInto, openDirectory, statx } from "./scanner.ts";
-import { S_IFIFO, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
+import { Directory, type FsEntry, fstatInto, openDirectory, openDirectoryBeneath, statx } from "./scanner.ts";
+import { S_IFDIR, S_IFIFO, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
 
 export interface OpenReadOptions {
   /** Follow a symlink in the last component (--read-special); otherwise it is ELOOP. */
@@ -180,6 +180,21 @@ export function mkdir(path: string, mode = 0o777, dir?: Directory): void {
   else nodeFs.mkdirSync(nodePath(full(path, dir)), { mode });
 }
 
+/** Makes a directory and its missing parents. An existing one (or a symlink to one) is fine. */
+export function mkdirp(path: string, mode = 0o777): void {
+  try {
+    mkdir(path, mode);
+  } catch (error) {
+    if (isSystemError(error, "ENOENT")) {
+      const parent = path.replace(/\/+[^/]*\/*$/, "");
+      if (parent === "" || parent === path) throw error;
+      mkdirp(parent, mode);
+      mkdir(path, mode);
+    } else if (!isSystemError(error, "EEXIST") || (stat(path, scratch).mode & S_IFMT) !== S_IFDIR)
+      throw error;
+  }
+}
+
 export function rmdir(path: string, dir?: Directory): void {
   const c = libc();
   if (c) call(c, "unlinkat", "rmdir", full(path, dir), at(dir), c.path(path), AT_REMOVEDIR);
@@ -297,4 +312,4 @@ export const NONBLOCK_NOFOLLOW = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
 /** The path as bytes, for those who measure or hash it. */
 export const pathBytes = fsEncode;
 
-export { Directory, O_RDONLY, O_TRUNC, O_WRONLY, openDirectory };
+export { Directory, O_RDONLY, O_TRUNC, O_WRONLY, openDirectory, openDirectoryBeneath };

@@ -25,6 +25,7 @@ type Signature = readonly [result: CType, args: readonly CType[], ...otherNames:
 const table = {
   statx: ["i32", ["i32", "word", "i32", "u32", "word"]],
   openat: ["i32", ["i32", "word", "i32", "u32"], "openat64"],
+  openat2: ["long", ["i32", "word", "word", "word"]],
   close: ["i32", ["i32"]],
   getdents64: ["long", ["i32", "word", "word"]],
   readlinkat: ["long", ["i32", "word", "word", "word"]],
@@ -69,6 +70,8 @@ export type LibcName = keyof typeof table;
 const syscalls: Partial<Record<LibcName, Partial<Record<string, number>>>> = {
   getdents64: { x64: 217, arm64: 61, arm: 217 },
   statx: { x64: 332, arm64: 291, arm: 397, riscv64: 291 },
+  // No C library has a function for it yet; the number is the same everywhere. Kernel 5.6 and later.
+  openat2: { x64: 437, arm64: 437, arm: 437, riscv64: 437 },
   // Before glibc 2.33 mknodat is an inline function. The kernel's device number is glibc's, below 12 bits of major.
   mknodat: { x64: 259, arm64: 33, arm: 324, riscv64: 33 },
 };

@@ -173,6 +173,29 @@ describe.runIf(libc())("through FFI", () => {
     directory.close();
   });
 
+  it("opens directories beneath another one, past no symlink", () => {
+    const root = path.join(work, "beneath");
+    fs.mkdirp(`${root}/a/b\udcff/c`);
+    fs.mkdirp(`${root}/a/b\udcff/c`);
+    fs.symlink("a", `${root}/link`);
+    fs.symlink("c", `${root}/a/b\udcff/last`);
+    const top = fs.openDirectory(root);
+    const found = fs.openDirectoryBeneath(top, "a//./b\udcff/c/");
+    fs.mkdir("made", 0o700, found);
+    expect(fs.exists(`${root}/a/b\udcff/c/made`)).toBe(true);
+    found.close();
+    for (const bad of ["link/b\udcff", "a/b\udcff/last"]) {
+      expect(code(() => fs.openDirectoryBeneath(top, bad))).toMatch(/ELOOP|ENOTDIR/);
+    }
+    for (const bad of ["/etc", "a/../..", ".."])
+      expect(code(() => fs.openDirectoryBeneath(top, bad))).toBe("EXDEV");
+    expect(code(() => fs.openDirectoryBeneath(top, "none/x"))).toBe("ENOENT");
+    const itself = fs.openDirectoryBeneath(top, ".");
+    expect(itself.entries().length).toBe(2);
+    itself.close();
+    top.close();
+  });
+
   it("finds data and holes", () => {
     const fd = fs.createExclusive(path.join(work, "sparse"));
     ftruncateSync(fd, 1 << 20);
