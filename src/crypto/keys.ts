@@ -3,6 +3,7 @@
 // Borg's crypto/key.py; the modes are in modes.ts, the stored form in blob.ts.
 
 import { pbkdf2Sync, randomBytes } from "node:crypto";
+import type { Core } from "../core/index.ts";
 import {
   AlcoveError,
   IntegrityError,
@@ -16,14 +17,7 @@ import type { Repository } from "../repository/types.ts";
 import { decodeBlob, decryptBlob, encodeBlob, encryptBlob, type KeySecrets } from "./blob.ts";
 import { type Environment, hasWorkaround } from "./environment.ts";
 import { findKeyFile, type KeyLocation, newKeyFile, readKeyFile, writeKeyFile } from "./keyfiles.ts";
-import {
-  blocksOf,
-  type HashKernels,
-  type KeyMaterial,
-  nonceOf,
-  plaintextMaterial,
-  Sealer,
-} from "./material.ts";
+import { blocksOf, type KeyMaterial, nonceOf, plaintextMaterial, Sealer } from "./material.ts";
 import { type KeyMode, type KeyModeInfo, keyMode, keyModeOfType, TYPE_PASSPHRASE } from "./modes.ts";
 import { NonceManager } from "./nonce.ts";
 import { askPassphrase, givenPassphrase, newPassphrase } from "./passphrase.ts";
@@ -69,14 +63,14 @@ export class Key {
       tamRequired: boolean;
       logicallyEncrypted: boolean;
       target?: string;
-      kernels?: HashKernels;
+      core?: Core;
     },
   ) {
     this.#repository = repository;
     this.#environment = environment;
     this.info = keyMode(material.mode);
     this.material = material;
-    this.sealer = new Sealer(material, options.kernels);
+    this.sealer = new Sealer(material, options.core);
     this.tamRequired = options.tamRequired;
     this.logicallyEncrypted = options.logicallyEncrypted;
     this.target = options.target;
@@ -188,7 +182,8 @@ export interface CreateKeyOptions {
   /** Names a new key file. */
   location: KeyLocation;
   relatedSecrets?: RelatedSecrets;
-  kernels?: HashKernels;
+  /** The core, where it is loaded anyway. */
+  kernels?: Core;
 }
 
 /** A new key for a new repository, with its passphrase from the environment or a person, stored where it belongs. */
@@ -197,12 +192,12 @@ export async function createKey(
   e: Environment,
   options: CreateKeyOptions,
 ): Promise<Key> {
-  const { mode, kernels } = options;
+  const { mode, kernels: core } = options;
   if (mode === "none") {
     return new Key(repository, e, plaintextMaterial(), {
       tamRequired: false,
       logicallyEncrypted: false,
-      kernels,
+      core,
     });
   }
   if (mode === "passphrase") throw new AlcoveError('The mode "passphrase" was given up with Borg 1.0.');
@@ -221,7 +216,7 @@ export async function createKey(
   const key = new Key(repository, e, material, {
     tamRequired: true,
     logicallyEncrypted: info.encrypted,
-    kernels,
+    core,
   });
   const target = info.storage === "keyfile" ? newKeyFile(e, options.location) : repository.canonicalPath;
   await key.save(passphrase, target, true);
@@ -252,7 +247,7 @@ export async function openKey(
   repository: KeyRepository,
   manifest: Uint8Array,
   e: Environment,
-  kernels?: HashKernels,
+  core?: Core,
 ): Promise<Key> {
   const type = manifest[0];
   if (type === undefined) throw new IntegrityError("The manifest is empty.");
@@ -263,7 +258,7 @@ export async function openKey(
     return new Key(repository, e, plaintextMaterial(), {
       tamRequired: false,
       logicallyEncrypted: false,
-      kernels,
+      core,
     });
   }
   if (!info.encrypted && hasWorkaround(e.env, "authenticated_no_key")) {
@@ -281,7 +276,7 @@ export async function openKey(
       tamRequired: false,
       logicallyEncrypted: false,
       target,
-      kernels,
+      core,
     });
   }
   const stored = await loadStored(repository, info, e);
@@ -292,7 +287,7 @@ export async function openKey(
     tamRequired: secrets.tamRequired ?? securityRequiresTam(security),
     logicallyEncrypted: info.encrypted && (info.storage === "keyfile" || passphrase !== ""),
     target: stored.target,
-    kernels,
+    core,
   });
   return key;
 }

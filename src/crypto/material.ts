@@ -3,16 +3,11 @@
 // upper half is always zero; only the lower half is stored. The MAC covers IV and ciphertext, not the type.
 // Modes without encryption store TYPE and data. Workers get a KeyMaterial by message and make their own Sealer.
 
-import {
-  createCipheriv,
-  createHash,
-  createHmac,
-  createSecretKey,
-  type KeyObject,
-  timingSafeEqual,
-} from "node:crypto";
+import { createCipheriv, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHasher, type HashKind } from "../core/hasher.ts";
+import { hmacKey, hmacSha256, sha256 } from "../core/host.ts";
+import { type Core, loadCore } from "../core/index.ts";
 import { IntegrityError } from "../errors.ts";
-import { blake2b256 } from "./blake2b.ts";
 import { type KeyMode, type KeyModeInfo, keyMode, TYPE_PASSPHRASE } from "./modes.ts";
 
 /** Serialisable: may be posted to a worker. */
@@ -28,13 +23,6 @@ export interface KeyMaterial {
   chunkSeed: number;
   /** BORG_WORKAROUNDS=authenticated_no_key: the id key is unknown, ids are not verified. */
   withoutKey?: boolean;
-}
-
-/** The hashes that the WebAssembly core offers; what is missing is done by the host. */
-export interface HashKernels {
-  blake2bPrefix?(key: Uint8Array, data: Uint8Array): Uint8Array;
-  hmacSha256?(key: Uint8Array, data: Uint8Array): Uint8Array;
-  sha256?(data: Uint8Array): Uint8Array;
 }
 
 export const MAC_SIZE = 32;
@@ -69,39 +57,29 @@ export class Sealer {
   readonly info: KeyModeInfo;
   /** Bytes that seal adds to the compressed data. */
   readonly overhead: number;
-  readonly #kernels: HashKernels;
   readonly #encKey: KeyObject | undefined;
-  readonly #macKey: KeyObject | undefined;
-  readonly #idKey: KeyObject | undefined;
+  readonly #mac: (data: Uint8Array) => Uint8Array;
+  readonly #id: (data: Uint8Array) => Uint8Array;
   readonly #iv = new Uint8Array(16);
   readonly #ivView = new DataView(this.#iv.buffer);
 
-  /** @throws IntegrityError where the keys have not the length their mode needs. */
-  constructor(material: KeyMaterial, kernels: HashKernels = {}) {
+  /** core: given where there is much to hash (a worker's), so that the measured best implementation serves each size.
+   *  Without it the host does SHA-256, and no WebAssembly is loaded for a command that opens three objects.
+   *  @throws IntegrityError where the keys have not the length their mode needs */
+  constructor(material: KeyMaterial, core?: Core) {
     const info = keyMode(material.mode);
     this.material = material;
     this.info = info;
     this.overhead = info.encrypted ? ENVELOPE_SIZE : 1;
-    this.#kernels = kernels;
     if (!material.withoutKey) checkLengths(material, info);
     if (info.encrypted) this.#encKey = createSecretKey(material.encKey);
-    if (info.encrypted && info.idHash !== "blake2b") this.#macKey = createSecretKey(material.encHmacKey);
-    if (info.idHash === "hmac-sha256" && !material.withoutKey) this.#idKey = createSecretKey(material.idKey);
+    this.#id = hashFunction(kindOf(info, material.idKey), core);
+    this.#mac = info.encrypted ? hashFunction(kindOf(info, material.encHmacKey), core) : noMac;
   }
 
   /** The 32-byte id of an object with this plaintext. */
   idHash(data: Uint8Array): Uint8Array {
-    switch (this.info.idHash) {
-      case "sha256":
-        return this.#kernels.sha256 ? this.#kernels.sha256(data) : createHash("sha256").update(data).digest();
-      case "hmac-sha256":
-        if (this.#kernels.hmacSha256) return this.#kernels.hmacSha256(this.material.idKey, data);
-        return createHmac("sha256", this.#idKey ?? this.material.idKey)
-          .update(data)
-          .digest();
-      case "blake2b":
-        return this.#blake2b(this.material.idKey, data);
-    }
+    return this.#id(data);
   }
 
   /** @throws IntegrityError if data is not what the id names. Skipped where the key is unknown (see withoutKey). */
@@ -164,15 +142,37 @@ export class Sealer {
     this.#ivView.setUint32(8, Math.floor(nonce / 0x1_0000_0000));
     this.#ivView.setUint32(12, nonce >>> 0);
   }
+}
 
-  #mac(data: Uint8Array): Uint8Array {
-    if (this.#macKey === undefined) return this.#blake2b(this.material.encHmacKey, data);
-    return createHmac("sha256", this.#macKey).update(data).digest();
-  }
+function kindOf(info: KeyModeInfo, key: Uint8Array): HashKind {
+  return info.idHash === "sha256" ? { type: "sha256" } : { type: info.idHash, key };
+}
 
-  #blake2b(key: Uint8Array, data: Uint8Array): Uint8Array {
-    return this.#kernels.blake2bPrefix ? this.#kernels.blake2bPrefix(key, data) : blake2b256(key, data);
-  }
+// Measuring which implementation is faster takes milliseconds, as long as this many small hashes: who opens only a
+// few objects (list, info) is done before that pays.
+const CALLS_BEFORE_MEASURING = 200;
+
+function hashFunction(kind: HashKind, core: Core | undefined): (data: Uint8Array) => Uint8Array {
+  // No host has a BLAKE2b of 256 bits.
+  if (kind.type === "blake2b") return (data) => (core ?? loadCore()).blake2bPrefix(kind.key, data);
+  let hash = hostHash(kind);
+  if (core === undefined) return hash;
+  let calls = 0;
+  return (data) => {
+    if (calls < CALLS_BEFORE_MEASURING && ++calls === CALLS_BEFORE_MEASURING)
+      hash = createHasher(core, kind).one;
+    return hash(data);
+  };
+}
+
+function hostHash(kind: Exclude<HashKind, { type: "blake2b" }>): (data: Uint8Array) => Uint8Array {
+  if (kind.type === "sha256") return sha256;
+  const key = hmacKey(kind.key);
+  return (data) => hmacSha256(key, data);
+}
+
+function noMac(): never {
+  throw new Error("objects of this mode have no MAC");
 }
 
 function checkLengths(material: KeyMaterial, info: KeyModeInfo): void {
