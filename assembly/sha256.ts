@@ -233,6 +233,10 @@ function high64(a: v128, b: v128): v128 {
   return v128.shuffle<i64>(a, b, 1, 3);
 }
 
+// The message schedule of the running block. It is kept in memory and each word is replaced right after its round:
+// as local variables, or all sixteen at once, the same work takes 20 % longer on V8 and 2.5 times as long on Bun.
+const W = memory.data(256, 16);
+
 // Compresses `blocks` blocks of each lane; `s` holds the lanes' interleaved state.
 function compress4(s: usize, p0: usize, p1: usize, p2: usize, p3: usize, blocks: usize): void {
   let a = v128.load(s, 0), b = v128.load(s, 16), c = v128.load(s, 32), d = v128.load(s, 48), e = v128.load(s, 64), f = v128.load(s, 80), g = v128.load(s, 96), h = v128.load(s, 112);
@@ -240,51 +244,67 @@ function compress4(s: usize, p0: usize, p1: usize, p2: usize, p3: usize, blocks:
   for (; blocks; blocks--) {
     i0 = swap(p0 + 0); i1 = swap(p1 + 0); i2 = swap(p2 + 0); i3 = swap(p3 + 0);
     x0 = low(i0, i1); x1 = low(i2, i3); x2 = high(i0, i1); x3 = high(i2, i3);
-    let w0 = low64(x0, x1), w1 = high64(x0, x1), w2 = low64(x2, x3), w3 = high64(x2, x3);
+    v128.store(W, low64(x0, x1), 0); v128.store(W, high64(x0, x1), 16); v128.store(W, low64(x2, x3), 32); v128.store(W, high64(x2, x3), 48);
     i0 = swap(p0 + 16); i1 = swap(p1 + 16); i2 = swap(p2 + 16); i3 = swap(p3 + 16);
     x0 = low(i0, i1); x1 = low(i2, i3); x2 = high(i0, i1); x3 = high(i2, i3);
-    let w4 = low64(x0, x1), w5 = high64(x0, x1), w6 = low64(x2, x3), w7 = high64(x2, x3);
+    v128.store(W, low64(x0, x1), 64); v128.store(W, high64(x0, x1), 80); v128.store(W, low64(x2, x3), 96); v128.store(W, high64(x2, x3), 112);
     i0 = swap(p0 + 32); i1 = swap(p1 + 32); i2 = swap(p2 + 32); i3 = swap(p3 + 32);
     x0 = low(i0, i1); x1 = low(i2, i3); x2 = high(i0, i1); x3 = high(i2, i3);
-    let w8 = low64(x0, x1), w9 = high64(x0, x1), w10 = low64(x2, x3), w11 = high64(x2, x3);
+    v128.store(W, low64(x0, x1), 128); v128.store(W, high64(x0, x1), 144); v128.store(W, low64(x2, x3), 160); v128.store(W, high64(x2, x3), 176);
     i0 = swap(p0 + 48); i1 = swap(p1 + 48); i2 = swap(p2 + 48); i3 = swap(p3 + 48);
     x0 = low(i0, i1); x1 = low(i2, i3); x2 = high(i0, i1); x3 = high(i2, i3);
-    let w12 = low64(x0, x1), w13 = high64(x0, x1), w14 = low64(x2, x3), w15 = high64(x2, x3);
-    for (let t = K; ; t += 64) {
-      h = vfirst(e, f, g, h, t + 0, w0); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
-      g = vfirst(d, e, f, g, t + 4, w1); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
-      f = vfirst(c, d, e, f, t + 8, w2); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
-      e = vfirst(b, c, d, e, t + 12, w3); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
-      d = vfirst(a, b, c, d, t + 16, w4); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
-      c = vfirst(h, a, b, c, t + 20, w5); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
-      b = vfirst(g, h, a, b, t + 24, w6); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
-      a = vfirst(f, g, h, a, t + 28, w7); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
-      h = vfirst(e, f, g, h, t + 32, w8); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
-      g = vfirst(d, e, f, g, t + 36, w9); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
-      f = vfirst(c, d, e, f, t + 40, w10); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
-      e = vfirst(b, c, d, e, t + 44, w11); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
-      d = vfirst(a, b, c, d, t + 48, w12); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
-      c = vfirst(h, a, b, c, t + 52, w13); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
-      b = vfirst(g, h, a, b, t + 56, w14); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
-      a = vfirst(f, g, h, a, t + 60, w15); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
-      if (t == K + 192) break;
-      w0 = vnext(w0, w1, w9, w14);
-      w1 = vnext(w1, w2, w10, w15);
-      w2 = vnext(w2, w3, w11, w0);
-      w3 = vnext(w3, w4, w12, w1);
-      w4 = vnext(w4, w5, w13, w2);
-      w5 = vnext(w5, w6, w14, w3);
-      w6 = vnext(w6, w7, w15, w4);
-      w7 = vnext(w7, w8, w0, w5);
-      w8 = vnext(w8, w9, w1, w6);
-      w9 = vnext(w9, w10, w2, w7);
-      w10 = vnext(w10, w11, w3, w8);
-      w11 = vnext(w11, w12, w4, w9);
-      w12 = vnext(w12, w13, w5, w10);
-      w13 = vnext(w13, w14, w6, w11);
-      w14 = vnext(w14, w15, w7, w12);
-      w15 = vnext(w15, w0, w8, w13);
+    v128.store(W, low64(x0, x1), 192); v128.store(W, high64(x0, x1), 208); v128.store(W, low64(x2, x3), 224); v128.store(W, high64(x2, x3), 240);
+    let t = K;
+    for (; t < K + 192; t += 64) {
+      h = vfirst(e, f, g, h, t + 0, v128.load(W, 0)); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
+      v128.store(W, vnext(v128.load(W, 0), v128.load(W, 16), v128.load(W, 144), v128.load(W, 224)), 0);
+      g = vfirst(d, e, f, g, t + 4, v128.load(W, 16)); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
+      v128.store(W, vnext(v128.load(W, 16), v128.load(W, 32), v128.load(W, 160), v128.load(W, 240)), 16);
+      f = vfirst(c, d, e, f, t + 8, v128.load(W, 32)); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
+      v128.store(W, vnext(v128.load(W, 32), v128.load(W, 48), v128.load(W, 176), v128.load(W, 0)), 32);
+      e = vfirst(b, c, d, e, t + 12, v128.load(W, 48)); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
+      v128.store(W, vnext(v128.load(W, 48), v128.load(W, 64), v128.load(W, 192), v128.load(W, 16)), 48);
+      d = vfirst(a, b, c, d, t + 16, v128.load(W, 64)); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
+      v128.store(W, vnext(v128.load(W, 64), v128.load(W, 80), v128.load(W, 208), v128.load(W, 32)), 64);
+      c = vfirst(h, a, b, c, t + 20, v128.load(W, 80)); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
+      v128.store(W, vnext(v128.load(W, 80), v128.load(W, 96), v128.load(W, 224), v128.load(W, 48)), 80);
+      b = vfirst(g, h, a, b, t + 24, v128.load(W, 96)); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
+      v128.store(W, vnext(v128.load(W, 96), v128.load(W, 112), v128.load(W, 240), v128.load(W, 64)), 96);
+      a = vfirst(f, g, h, a, t + 28, v128.load(W, 112)); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
+      v128.store(W, vnext(v128.load(W, 112), v128.load(W, 128), v128.load(W, 0), v128.load(W, 80)), 112);
+      h = vfirst(e, f, g, h, t + 32, v128.load(W, 128)); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
+      v128.store(W, vnext(v128.load(W, 128), v128.load(W, 144), v128.load(W, 16), v128.load(W, 96)), 128);
+      g = vfirst(d, e, f, g, t + 36, v128.load(W, 144)); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
+      v128.store(W, vnext(v128.load(W, 144), v128.load(W, 160), v128.load(W, 32), v128.load(W, 112)), 144);
+      f = vfirst(c, d, e, f, t + 40, v128.load(W, 160)); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
+      v128.store(W, vnext(v128.load(W, 160), v128.load(W, 176), v128.load(W, 48), v128.load(W, 128)), 160);
+      e = vfirst(b, c, d, e, t + 44, v128.load(W, 176)); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
+      v128.store(W, vnext(v128.load(W, 176), v128.load(W, 192), v128.load(W, 64), v128.load(W, 144)), 176);
+      d = vfirst(a, b, c, d, t + 48, v128.load(W, 192)); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
+      v128.store(W, vnext(v128.load(W, 192), v128.load(W, 208), v128.load(W, 80), v128.load(W, 160)), 192);
+      c = vfirst(h, a, b, c, t + 52, v128.load(W, 208)); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
+      v128.store(W, vnext(v128.load(W, 208), v128.load(W, 224), v128.load(W, 96), v128.load(W, 176)), 208);
+      b = vfirst(g, h, a, b, t + 56, v128.load(W, 224)); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
+      v128.store(W, vnext(v128.load(W, 224), v128.load(W, 240), v128.load(W, 112), v128.load(W, 192)), 224);
+      a = vfirst(f, g, h, a, t + 60, v128.load(W, 240)); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
+      v128.store(W, vnext(v128.load(W, 240), v128.load(W, 0), v128.load(W, 128), v128.load(W, 208)), 240);
     }
+      h = vfirst(e, f, g, h, t + 0, v128.load(W, 0)); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
+      g = vfirst(d, e, f, g, t + 4, v128.load(W, 16)); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
+      f = vfirst(c, d, e, f, t + 8, v128.load(W, 32)); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
+      e = vfirst(b, c, d, e, t + 12, v128.load(W, 48)); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
+      d = vfirst(a, b, c, d, t + 16, v128.load(W, 64)); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
+      c = vfirst(h, a, b, c, t + 20, v128.load(W, 80)); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
+      b = vfirst(g, h, a, b, t + 24, v128.load(W, 96)); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
+      a = vfirst(f, g, h, a, t + 28, v128.load(W, 112)); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
+      h = vfirst(e, f, g, h, t + 32, v128.load(W, 128)); d = i32x4.add(d, h); h = i32x4.add(h, vsecond(a, b, c));
+      g = vfirst(d, e, f, g, t + 36, v128.load(W, 144)); c = i32x4.add(c, g); g = i32x4.add(g, vsecond(h, a, b));
+      f = vfirst(c, d, e, f, t + 40, v128.load(W, 160)); b = i32x4.add(b, f); f = i32x4.add(f, vsecond(g, h, a));
+      e = vfirst(b, c, d, e, t + 44, v128.load(W, 176)); a = i32x4.add(a, e); e = i32x4.add(e, vsecond(f, g, h));
+      d = vfirst(a, b, c, d, t + 48, v128.load(W, 192)); h = i32x4.add(h, d); d = i32x4.add(d, vsecond(e, f, g));
+      c = vfirst(h, a, b, c, t + 52, v128.load(W, 208)); g = i32x4.add(g, c); c = i32x4.add(c, vsecond(d, e, f));
+      b = vfirst(g, h, a, b, t + 56, v128.load(W, 224)); f = i32x4.add(f, b); b = i32x4.add(b, vsecond(c, d, e));
+      a = vfirst(f, g, h, a, t + 60, v128.load(W, 240)); e = i32x4.add(e, a); a = i32x4.add(a, vsecond(b, c, d));
     v128.store(s, (a = i32x4.add(a, v128.load(s, 0))), 0);
     v128.store(s, (b = i32x4.add(b, v128.load(s, 16))), 16);
     v128.store(s, (c = i32x4.add(c, v128.load(s, 32))), 32);

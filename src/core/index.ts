@@ -181,7 +181,7 @@ export class Core {
     this.raw.blake2bSetKey(this.#blake2bSlots[slot]!, this.stage(key), key.length);
   }
 
-  /** BLAKE2b-256 of key ‖ message for n messages, two at a time; table and out as for `sha256Many`. */
+  /** BLAKE2b-256 of key ‖ message for n messages, four at a time; table and out as for `sha256Many`. */
   blake2bMany(slot: number, table: number, n: number, out: number): void {
     this.raw.blake2bMany(this.#slot(this.#blake2bSlots, slot), table, n, out);
   }
