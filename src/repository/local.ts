@@ -23,6 +23,7 @@ import { RepositoryConfig } from "./config.ts";
 import type { Log } from "./constants.ts";
 import { createRepository } from "./create.ts";
 import { HEADER_SIZE, TAG_PUT } from "./entry.ts";
+import { systemFailure } from "./failure.ts";
 import { missingSpace } from "./freespace.ts";
 import { Lock, type LockId } from "./lock.ts";
 import { readNonce, reserveNonce } from "./nonce.ts";
@@ -212,7 +213,11 @@ export class LocalRepository implements Repository {
   getSync(id: Uint8Array): Uint8Array {
     const at = this.objectLocation(id);
     if (!at) throw new ObjectNotFound(toHex(id), this.displayPath);
-    return readObject(this.segments, at.segment, at.offset, id);
+    try {
+      return readObject(this.segments, at.segment, at.offset, id);
+    } catch (error) {
+      throw systemFailure(error, `Reading from repository ${this.displayPath} failed`);
+    }
   }
 
   async *getMany(
@@ -361,7 +366,7 @@ export class LocalRepository implements Repository {
       this.log.finish();
     } catch (error) {
       this.log.rollback();
-      throw error;
+      throw systemFailure(error, `Writing to repository ${this.displayPath} failed`);
     }
   }
 

@@ -3,7 +3,13 @@
 // throughout. Nothing that a committed state needs is removed before a newer commit is on the disk, and after any failed
 // write the transaction can only be rolled back.
 import { HashIndex } from "../core/hashindex.ts";
-import { CheckNeeded, ObjectNotFound, StorageQuotaExceeded } from "../errors.ts";
+import {
+  AlcoveError,
+  CheckNeeded,
+  describeSystemError,
+  ObjectNotFound,
+  StorageQuotaExceeded,
+} from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import { formatFileSize } from "../format/sizes.ts";
 import type { Storage } from "../storage/types.ts";
@@ -19,6 +25,7 @@ import {
 import { deleteUncommitted, lastCommitted } from "./committed.ts";
 import type { Log } from "./constants.ts";
 import { checkDataSize, deleteEntry, HEADER_SIZE, PUT_HEADER_SIZE, putEntry } from "./entry.ts";
+import { systemFailure } from "./failure.ts";
 import { type DecodedHints, emptyHints, type Hints } from "./hints.ts";
 import { readEntrySize } from "./reader.ts";
 import { addTo, type LogState, measureSparse, SegmentReplay } from "./replay.ts";
@@ -60,6 +67,7 @@ export class TransactionLog {
   private current: number | undefined;
   private active = false;
   private doomed: unknown;
+  private spaceIsOut = false;
 
   constructor(options: LogOptions) {
     this.options = options;
@@ -97,8 +105,7 @@ export class TransactionLog {
   }
   /** Whether the transaction failed because the disk is full. */
   get failedForSpace(): boolean {
-    const code = (this.doomed as NodeJS.ErrnoException | undefined)?.code;
-    return code === "ENOSPC" || code === "EDQUOT";
+    return this.spaceIsOut;
   }
 
   /** Whether open() would have to rebuild something, for which an exclusive lock is needed. */
@@ -258,8 +265,9 @@ export class TransactionLog {
     try {
       return work();
     } catch (error) {
-      this.doomed = error;
-      throw error;
+      this.spaceIsOut ||= ["ENOSPC", "EDQUOT"].includes((error as NodeJS.ErrnoException).code ?? "");
+      this.doomed = systemFailure(error, `Writing to repository ${this.storage.root} failed`);
+      throw this.doomed;
     }
   }
 
@@ -411,6 +419,7 @@ export class TransactionLog {
     this.loaded = undefined;
     this.known = undefined;
     this.doomed = undefined;
+    this.spaceIsOut = false;
     this.active = false;
     this.writer.abandon();
     if (options.cleanup && active && current !== undefined) deleteUncommitted(this.segments, current);

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { AlcoveError } from "../../src/errors.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { RecordingStorage } from "./recording-storage.ts";
 
@@ -52,6 +53,7 @@ test.each(["ENOSPC", "EIO"])("%s at every operation", { timeout: 180_000 }, asyn
       (e) => e,
     );
     const reached = count > at;
+    if (error) expect(error).toBeInstanceOf(AlcoveError);
     storage.fault = undefined;
     await r.close();
     const again = await LocalRepository.open(path, { exclusive: true });
@@ -91,11 +93,11 @@ test("after a failed write nothing more is accepted until the rollback", async (
     if (o.kind === "write") throw Object.assign(new Error("full"), { code: "ENOSPC" });
   };
   const big = new Uint8Array(600_000);
-  await expect(r.put(key(50), big)).rejects.toThrow("full");
+  await expect(r.put(key(50), big)).rejects.toThrow("No space left");
   storage.fault = undefined;
-  await expect(r.put(key(51), value(1))).rejects.toThrow("full");
-  await expect(r.delete(key(1))).rejects.toThrow("full");
-  await expect(r.commit()).rejects.toThrow("full");
+  await expect(r.put(key(51), value(1))).rejects.toThrow("No space left");
+  await expect(r.delete(key(1))).rejects.toThrow("No space left");
+  await expect(r.commit()).rejects.toThrow("No space left");
   await r.put(key(51), value(1));
   await r.commit();
   expect(await r.count()).toBe(21);
