@@ -136,6 +136,8 @@ export class CacheConfig {
     this.ignoredFeatures = new Set();
     this.mandatoryFeatures = new Set();
     this.#ini.set("cache", "manifest", "");
+    this.#ini.set("cache", "ignored_features", "");
+    this.#ini.set("cache", "mandatory_features", "");
     for (const [name, digests] of this.integrity) this.#ini.set("integrity", name, digests);
     this.#ini.set("integrity", "manifest", "");
     this.files.writeAtomic(CONFIG, fsEncode(this.#ini.toString()), { mode: 0o600 });

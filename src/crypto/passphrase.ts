@@ -110,22 +110,28 @@ function descriptorPassphrase(e: Environment): string | undefined {
 }
 
 function readDescriptor(fd: number): Buffer {
-  try {
-    return drain(fd);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // Deno's node:fs does not know inherited descriptors; through /dev/fd it can open pipes and files.
-    if (code === "EBADF" || code === undefined) {
-      try {
-        return drain(openSync(`/dev/fd/${fd}`, "r"));
-      } catch (second) {
-        throw new NoPassphraseFailure(
-          `BORG_PASSPHRASE_FD=${fd} cannot be read (${(second as NodeJS.ErrnoException).code}).`,
-        );
-      }
+  // Deno's node:fs does not know inherited descriptors. Through /dev/fd it can open pipes and files, not sockets; a
+  // shell inherits the descriptor itself, and the passphrase comes back through its output.
+  const ways = [() => drain(fd), () => drain(openSync(`/dev/fd/${fd}`, "r")), () => drainByShell(fd)];
+  let code: string | undefined;
+  for (const way of ways) {
+    try {
+      return way();
+    } catch (error) {
+      if (error instanceof NoPassphraseFailure) throw error;
+      code = (error as NodeJS.ErrnoException).code ?? code;
     }
-    throw new NoPassphraseFailure(`BORG_PASSPHRASE_FD=${fd} cannot be read (${code}).`);
   }
+  throw new NoPassphraseFailure(`BORG_PASSPHRASE_FD=${fd} cannot be read (${code}).`);
+}
+
+function drainByShell(fd: number): Buffer {
+  const result = spawnSync("sh", ["-c", `exec cat <&${fd}`], {
+    stdio: ["ignore", "pipe", "ignore"],
+    maxBuffer: MAX_BYTES,
+  });
+  if (result.status === 0) return result.stdout;
+  throw Object.assign(new Error("the shell cannot read it"), { code: "EBADF" });
 }
 
 function drain(fd: number): Buffer {

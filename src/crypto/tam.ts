@@ -101,7 +101,8 @@ function verify(
       ? new TAMInvalid("the manifest's authentication does not verify")
       : new ArchiveTAMInvalid("the archive's authentication does not verify");
   // Raws are views into what is unpacked, and the HMAC is zeroed in place below: hence the copy.
-  const bytes = data.slice();
+  // (Not slice(): a Buffer's slice is a view.)
+  const bytes = new Uint8Array(data);
   const metadata = unpack(data) as Metadata;
   if (!(metadata instanceof Map)) throw new IntegrityError(`The ${context} is not a map.`);
   // Without the key nothing can be verified; the workaround asks to go on as if it had been.

@@ -27,6 +27,9 @@ test("a descriptor is read once and closed", () => {
   const e = temporaryEnvironment({ BORG_PASSPHRASE_FD: String(fd) });
   expect([givenPassphrase(e), givenPassphrase(e)]).toEqual(["p", "p"]);
   expect(() => closeSync(fd)).toThrow(/EBADF/);
+  expect(() => givenPassphrase(temporaryEnvironment({ BORG_PASSPHRASE_FD: "977" }))).toThrow(
+    NoPassphraseFailure,
+  );
 });
 
 test("a passcommand does not get the passphrases, and its failure says which program", () => {
