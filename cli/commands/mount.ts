@@ -34,17 +34,23 @@ import { mountArchive, repositorySource } from "./mount-source.ts";
 const CHUNK_MIB = 8;
 
 export async function run(args: Args, ctx: Context): Promise<number | undefined> {
+  const webdav = args.has("webdav") && args.given("webdav");
   const directory = resolve(args.word("mountpoint") ?? "");
   const options = parseMountOptions(args.text("o"));
   if (options.versions && args.location.archive) {
     throw new CommandError("for the versions view give the repository as location, not an archive");
   }
   const mountedBefore = alreadyMounted();
-  if (!mountedBefore) checkMountPoint(directory);
+  if (!mountedBefore && !webdav) checkMountPoint(directory);
   const foreground = args.flag("foreground");
-  if (!foreground && !isDaemon()) return background(directory, options, ctx);
-  if (needsReceiver())
+  if (!foreground && !isDaemon()) return background(directory, webdav ? undefined : options, ctx);
+  if (webdav) {
+    await serveHttp(options, args, ctx);
+    return undefined;
+  }
+  if (needsReceiver()) {
     return become(receiverCommand(directory, options, selfCommand(process.argv.slice(2))), ctx);
+  }
   try {
     await serve(directory, options, args, ctx);
   } catch (e) {
@@ -78,11 +84,43 @@ async function serve(directory: string, options: MountOptions, args: Args, ctx: 
   });
 }
 
-function background(directory: string, options: MountOptions, ctx: Context): Promise<number> {
+/** --webdav [ADDR]: no mount point; every further word is a path. Ends with a signal. */
+async function serveHttp(options: MountOptions, args: Args, ctx: Context): Promise<void> {
+  const { serveWebDav } = await import("../../src/mount/webdav.ts");
+  const { FileSystem } = await import("../../src/mount/filesystem.ts");
+  await withManifest(ctx, args, { operations: ["read"] }, async ({ manifest }) => {
+    const log = (level: "debug" | "warning", message: string): void => ctx.log.log(level, message);
+    const chosen = selectArchives(manifest, args);
+    const source = await repositorySource(manifest, chosen, (message) => log("warning", `mount: ${message}`));
+    const word = args.word("mountpoint");
+    const fs = new FileSystem(source, {
+      ...fileSystemOptions(args, ctx, options, word === undefined ? [] : [word]),
+      ...(args.location.archive ? { archive: mountArchive(chosen[0]!) } : {}),
+      log,
+    });
+    await fs.start();
+    const server = await serveWebDav(fs, {
+      address: args.text("webdav") || undefined,
+      password: ctx.env["ALCOVE_WEBDAV_PASSWORD"],
+      log,
+    });
+    ctx.onInfo(() => fs.report().join("\n"));
+    ctx.print(server.url);
+    if (isDaemon()) announceReady((text) => ctx.stdout.write(text));
+    await new Promise<void>((done) => {
+      if (ctx.signal.aborted) done();
+      ctx.signal.addEventListener("abort", () => done(), { once: true });
+    });
+    await server.close();
+  });
+}
+
+/** @param options undefined where nothing is mounted */
+function background(directory: string, options: MountOptions | undefined, ctx: Context): Promise<number> {
   const self = selfCommand(process.argv.slice(2));
   const passphraseFd = Number.parseInt(ctx.env["BORG_PASSPHRASE_FD"] ?? "", 10);
   return startDaemon({
-    command: needsReceiver() ? receiverCommand(directory, options, self) : self,
+    command: options && needsReceiver() ? receiverCommand(directory, options, self) : self,
     env: ctx.env,
     inherit: passphraseFd > 2 ? [passphraseFd] : [],
     interactive: process.stdin.isTTY === true,
@@ -106,7 +144,12 @@ async function become(command: readonly string[], ctx: Context): Promise<number>
   });
 }
 
-function fileSystemOptions(args: Args, ctx: Context, o: MountOptions): FileSystemOptions {
+function fileSystemOptions(
+  args: Args,
+  ctx: Context,
+  o: MountOptions,
+  morePaths: readonly string[] = [],
+): FileSystemOptions {
   const defaultUid = process.getuid?.() ?? 0;
   const defaultGid = process.getgid?.() ?? 0;
   const uid = o.uid ?? defaultUid;
@@ -126,7 +169,7 @@ function fileSystemOptions(args: Args, ctx: Context, o: MountOptions): FileSyste
     else if (kind === "pattern") parsePatternFileLine(value, selection, "sh");
     else loadPatternFile(readFileSync(value, "utf8"), selection);
   }
-  const matcher = buildMatcher(selection.patterns, [...selection.roots, ...args.paths]);
+  const matcher = buildMatcher(selection.patterns, [...selection.roots, ...morePaths, ...args.paths]);
   const stripComponents = args.number("strip-components") ?? 0;
   const entries = Number.parseInt(ctx.env["BORG_MOUNT_DATA_CACHE_ENTRIES"] ?? "", 10);
   return {

@@ -62,8 +62,8 @@ interface OpenFile {
 
 const isPromise = <T>(value: Maybe<T>): value is Promise<T> => value instanceof Promise;
 
-/** f of a value that may still be under way. */
-export function then<T, U>(value: Maybe<T>, f: (value: T) => Maybe<U>): Maybe<U> {
+/** f of a value that may still be under way. (A module that exports `then` could not be imported lazily.) */
+export function whenThere<T, U>(value: Maybe<T>, f: (value: T) => Maybe<U>): Maybe<U> {
   return isPromise(value) ? value.then(f) : f(value);
 }
 
@@ -174,7 +174,7 @@ export class FileSystem {
   attributes(node: number): Maybe<Attributes> {
     const slot = this.tree.slot(node);
     if (slot === SYNTHETIC) return this.#madeUp(node);
-    return then(this.#loader.bytes(slot), (bytes) => this.#decode(node, bytes));
+    return whenThere(this.#loader.bytes(slot), (bytes) => this.#decode(node, bytes));
   }
 
   #madeUp(node: number): Attributes {
@@ -219,7 +219,7 @@ export class FileSystem {
       ctime: a.ctime,
     };
     if (!this.#loader.chunksFrom.has(node)) return attributes;
-    return then(this.#chunks(node), (chunks) => {
+    return whenThere(this.#chunks(node), (chunks) => {
       attributes.size = chunks.end;
       return attributes;
     });
@@ -247,12 +247,12 @@ export class FileSystem {
   #parts(node: number, withChunks: boolean): Maybe<ItemParts | undefined> {
     const slot = this.tree.slot(node);
     if (slot === SYNTHETIC) return undefined;
-    return then(this.#loader.bytes(slot), (bytes) => readParts(this.#at(node, bytes), withChunks));
+    return whenThere(this.#loader.bytes(slot), (bytes) => readParts(this.#at(node, bytes), withChunks));
   }
 
   readlink(node: number): Maybe<Uint8Array> {
     if ((this.tree.mode(node) & S_IFMT) !== S_IFLNK) throw new FsError(errno.EINVAL);
-    return then(this.#parts(node, false), (parts) => {
+    return whenThere(this.#parts(node, false), (parts) => {
       if (!parts?.source) throw new FsError(errno.EIO, "a symlink without a target");
       return parts.source;
     });
@@ -260,7 +260,7 @@ export class FileSystem {
 
   /** Extended attributes as (name, value), ACLs in their binary form among them. */
   xattrs(node: number): Maybe<[Uint8Array, Uint8Array][]> {
-    return then(this.#parts(node, false), (parts) => {
+    return whenThere(this.#parts(node, false), (parts) => {
       if (!parts) return [];
       const { resolve, numericIds } = this.#options;
       const all = parts.xattrs.filter(([name]) => name.length > 0 && name.length <= 255 && !name.includes(0));
@@ -284,7 +284,7 @@ export class FileSystem {
       }
       return file;
     }
-    return then(this.#chunks(node), (chunks) => {
+    return whenThere(this.#chunks(node), (chunks) => {
       const file: OpenFile = { node, chunks, readTo: 0 };
       if (this.#open.length >= OPEN_FILES) this.#open.shift();
       this.#open.push(file);
@@ -295,11 +295,11 @@ export class FileSystem {
   #chunks(node: number): Maybe<ChunkList> {
     const elsewhere = this.#loader.chunksFrom.get(node);
     if (elsewhere) {
-      return then(this.#loader.bytes(elsewhere.slot), (bytes) =>
+      return whenThere(this.#loader.bytes(elsewhere.slot), (bytes) =>
         this.#checked(readParts(this.#at(node, bytes, elsewhere.offset), true)),
       );
     }
-    return then(this.#parts(node, true), (parts) => (parts ? this.#checked(parts) : emptyChunkList));
+    return whenThere(this.#parts(node, true), (parts) => (parts ? this.#checked(parts) : emptyChunkList));
   }
 
   #checked(parts: ItemParts): ChunkList {
@@ -314,7 +314,7 @@ export class FileSystem {
     const type = this.tree.mode(node) & S_IFMT;
     if (type === S_IFDIR) throw new FsError(errno.EISDIR);
     if (type !== S_IFREG) throw new FsError(errno.EINVAL);
-    return then(this.#file(node), (file) => {
+    return whenThere(this.#file(node), (file) => {
       const { chunks } = file;
       const end = Math.min(offset + size, chunks.end);
       if (offset >= end) return [];
