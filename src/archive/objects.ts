@@ -34,14 +34,20 @@ export class Objects {
 
   /** The stored form to plaintext, its id verified. @throws IntegrityError, DecompressionError */
   unpack(id: Uint8Array, blob: Uint8Array): Uint8Array {
-    const data = this.#compressor.decompress(this.key.decrypt(blob, id), MAX_DATA_SIZE);
+    const data = this.#plain(blob, id);
     this.key.checkId(id, data);
     return data;
   }
 
   /** The manifest's id is fixed, not a hash: its authentication is the TAM's. */
   unpackUnidentified(blob: Uint8Array): Uint8Array {
-    return this.#compressor.decompress(this.key.decrypt(blob), MAX_DATA_SIZE);
+    return this.#plain(blob);
+  }
+
+  // A plain Uint8Array whatever the host gave: a Buffer's slice() is a view, which no caller expects.
+  #plain(blob: Uint8Array, id?: Uint8Array): Uint8Array {
+    const data = this.#compressor.decompress(this.key.decrypt(blob, id), MAX_DATA_SIZE);
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   }
 
   /** @throws ObjectNotFound, IntegrityError */

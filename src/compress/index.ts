@@ -2,7 +2,7 @@
 // told by each blob's header, so decompression needs no settings.
 import { autoEncoder } from "./auto.ts";
 import { type CodecName, detectCodec, type Encoder } from "./codec.ts";
-import { decodeLz4, type Lz4Kernels, lz4Encoder } from "./lz4.ts";
+import { decodeLz4, Lz4, type Lz4Kernels, lz4Encoder } from "./lz4.ts";
 import { decodeLzma, lzmaEncoder, prepareLzma } from "./lzma.ts";
 import { decodeNone, noneEncoder } from "./none.ts";
 import { decodeObfuscated, MAX_DATA_SIZE, obfuscateEncoder } from "./obfuscate.ts";
@@ -32,7 +32,18 @@ export function createCompressor(spec: CompressionSpec, core: Lz4Kernels): Compr
   const encoder = createEncoder(spec, core);
   return {
     spec,
-    compress: (data) => encoder.compress(data),
+    compress(data) {
+      // A view of the core's memory would be detached if memory grew on the way: it grows now, and the view is
+      // made anew. What is compressed is never a view that has become empty.
+      const { byteOffset, length } = data;
+      if (data.buffer === core.u8.buffer) {
+        Lz4.of(core).reserve(length);
+        data = core.u8.subarray(byteOffset, byteOffset + length);
+      }
+      const blob = encoder.compress(data);
+      if (data.length !== length) throw new Error("compress: memory was moved while it was read");
+      return blob;
+    },
     decide: (data) => encoder.decide(data),
     decompress: (blob, maxSize = MAX_DATA_SIZE) => decompress(blob, maxSize, core),
   };

@@ -43,6 +43,11 @@ export class Lz4 {
     return region.address;
   }
 
+  /** Makes room for compressing up to `length` bytes. Memory may grow here, which detaches every view of it. */
+  reserve(length: number): void {
+    this.room(this.output, bound(length));
+  }
+
   /** Address of the data in the core's memory; copied there unless it is a view of it. */
   private place(data: Uint8Array): number {
     if (data.buffer === this.core.u8.buffer) return data.byteOffset;
@@ -55,7 +60,7 @@ export class Lz4 {
   compress(data: Uint8Array): Uint8Array | undefined {
     const length = data.length;
     if (length === 0) return undefined;
-    const cap = length + Math.floor(length / 255) + 32;
+    const cap = bound(length) - 2;
     const src = this.place(data);
     const dst = this.room(this.output, cap + 2);
     const size = this.core.lz4Compress(src, length, dst + 2, cap);
@@ -80,6 +85,10 @@ export class Lz4 {
     if (length * 255 > maxSize) throw new DecompressionError(`lz4: corrupt, or more than ${maxSize} bytes`);
     throw new DecompressionError("lz4: corrupt data");
   }
+}
+
+function bound(length: number): number {
+  return length + Math.floor(length / 255) + 34;
 }
 
 export function lz4Encoder(core: Lz4Kernels): Encoder {
