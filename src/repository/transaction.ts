@@ -3,13 +3,7 @@
 // throughout. Nothing that a committed state needs is removed before a newer commit is on the disk, and after any failed
 // write the transaction can only be rolled back.
 import { HashIndex } from "../core/hashindex.ts";
-import {
-  AlcoveError,
-  CheckNeeded,
-  describeSystemError,
-  ObjectNotFound,
-  StorageQuotaExceeded,
-} from "../errors.ts";
+import { CheckNeeded, ObjectNotFound, StorageQuotaExceeded } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import { formatFileSize } from "../format/sizes.ts";
 import type { Storage } from "../storage/types.ts";
