@@ -166,24 +166,20 @@ export async function loadManifest(
   opened: Opened,
   spec: Pick<ManifestSpec, "operations" | "secure" | "forceTamNotRequired">,
 ): Promise<OpenedManifest> {
-  const [{ Manifest }, { Objects }, { openKey }, { loadCore }, { parseCompression, prepareCodecs }] =
-    await Promise.all([
-      import("../src/archive/manifest.ts"),
-      import("../src/archive/objects.ts"),
-      import("../src/crypto/keys.ts"),
-      import("../src/core/index.ts"),
-      import("../src/compress/index.ts"),
-    ]);
+  const [{ openManifest }, { loadCore }, { parseCompression }] = await Promise.all([
+    import("../src/archive/session.ts"),
+    import("../src/core/index.ts"),
+    import("../src/compress/index.ts"),
+  ]);
   const { repository, environment } = opened;
   const core = loadCore();
-  const compression = parseCompression(
-    (args.has("compression") ? args.text("compression") : undefined) ?? "lz4",
-  );
-  await prepareCodecs(compression);
-  const stored = await Manifest.fetch(repository);
-  const key = await openKey(repository, stored, environment, core);
-  const objects = new Objects(repository, key, core, compression);
-  const manifest = Manifest.load(objects, stored, spec.operations, spec.forceTamNotRequired ?? false);
+  const manifest = await openManifest(repository, environment, {
+    operations: spec.operations,
+    compression: parseCompression((args.has("compression") ? args.text("compression") : undefined) ?? "lz4"),
+    core,
+    forceTamNotRequired: spec.forceTamNotRequired ?? false,
+  });
+  const { key } = manifest;
   if (spec.secure ?? true) {
     const { SecurityManager } = await import("../src/cache/security.ts");
     const lockWait = lockTimeout(ctx);

@@ -13,6 +13,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   completions: () => import("./completions.ts"),
   config: () => import("./config.ts"),
   create: () => import("./create.ts"),
+  "debug convert-profile": () => import("./debug/convert-profile.ts"),
   "debug delete-obj": () => import("./debug/delete-obj.ts"),
   "debug dump-archive": () => import("./debug/dump-archive.ts"),
   "debug dump-archive-items": () => import("./debug/dump-archive-items.ts"),
@@ -23,6 +24,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   "debug id-hash": () => import("./debug/id-hash.ts"),
   "debug info": () => import("./debug/info.ts"),
   "debug put-obj": () => import("./debug/put-obj.ts"),
+  "debug refcount-obj": () => import("./debug/refcount-obj.ts"),
   "debug search-repo-objs": () => import("./debug/search-repo-objs.ts"),
   delete: () => import("./delete.ts"),
   diff: () => import("./diff.ts"),
@@ -40,6 +42,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   rename: () => import("./rename.ts"),
   serve: () => import("./serve.ts"),
   umount: () => import("./umount.ts"),
+  upgrade: () => import("./upgrade.ts"),
   version: () => import("./version.ts"),
   "with-lock": () => import("./with-lock.ts"),
 };
