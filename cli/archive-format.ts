@@ -13,7 +13,15 @@ import type { Json } from "./output/json.ts";
 const metadataKeys = ["hostname", "username", "comment", "bcomment", "end", "command_line", "tam"];
 
 /** Every key --format knows for archives. */
-export const archiveKeys: readonly string[] = ["archive", "name", "barchive", "id", "time", "start", ...metadataKeys];
+export const archiveKeys: readonly string[] = [
+  "archive",
+  "name",
+  "barchive",
+  "id",
+  "time",
+  "start",
+  ...metadataKeys,
+];
 
 export class ArchiveFormatter {
   readonly #manifest: Manifest;
@@ -27,7 +35,7 @@ export class ArchiveFormatter {
 
   async line(info: ArchiveInfo): Promise<string> {
     const archive = await this.#load(info);
-    return this.#format.render((key) => valueOf(key, info, archive));
+    return this.#format.render((key) => keyValue(key, info, archive));
   }
 
   /** The keys that are always there, and those the format names. */
@@ -39,18 +47,20 @@ export class ArchiveFormatter {
         out[key] = archive!.metadata.cmdline.map(removeSurrogates);
         continue;
       }
-      const value = valueOf(key, info, archive);
+      const value = keyValue(key, info, archive);
       out[key] = value instanceof OutputTime ? value.isoformat() : (value as string);
     }
     return out;
   }
 
   async #load(info: ArchiveInfo): Promise<Archive | undefined> {
-    return metadataKeys.some((k) => this.#format.keys.has(k)) ? Archive.load(this.#manifest, info.id) : undefined;
+    return metadataKeys.some((k) => this.#format.keys.has(k))
+      ? Archive.load(this.#manifest, info.id)
+      : undefined;
   }
 }
 
-function valueOf(key: string, info: ArchiveInfo, archive: Archive | undefined): FormatValue {
+function keyValue(key: string, info: ArchiveInfo, archive: Archive | undefined): FormatValue {
   switch (key) {
     case "archive":
     case "name":

@@ -81,16 +81,24 @@ export class ItemFormatter {
   wanted(json: boolean): Set<string> {
     const out = new Set(["mode", "uid", "gid", "user", "group", "source", "bsdflags"]);
     for (const k of this.#format.keys) {
-      if (["size", "csize", "num_chunks", ...cacheKeys, ...hashKeys].includes(k)) out.add("chunks").add("size");
+      if (["size", "csize", "num_chunks", ...cacheKeys, ...hashKeys].includes(k))
+        out.add("chunks").add("size");
       const time = k.replace("iso", "");
       if (timeKeys.includes(time)) out.add(time).add("mtime");
     }
     // The size is stored; its chunks are needed only for archives of old versions, which have none.
-    if (this.#format.keys.has("size") && ![...this.#format.keys].some((k) => k !== "size" && out.has("chunks") && ["csize", "num_chunks", ...cacheKeys, ...hashKeys].includes(k))) {
+    if (
+      this.#format.keys.has("size") &&
+      ![...this.#format.keys].some(
+        (k) =>
+          k !== "size" && out.has("chunks") && ["csize", "num_chunks", ...cacheKeys, ...hashKeys].includes(k),
+      )
+    ) {
       out.add("size");
       if (this.#archive.metadata.totals) out.delete("chunks");
     }
-    if (json || this.#format.keys.has("health") || this.#format.keys.has("healthy")) out.add("chunks_healthy");
+    if (json || this.#format.keys.has("health") || this.#format.keys.has("healthy"))
+      out.add("chunks_healthy");
     return out;
   }
 
@@ -112,7 +120,8 @@ export class ItemFormatter {
   async json(item: Item): Promise<string> {
     await this.#prepare(item);
     const out: { [key: string]: Json } = {};
-    for (const k of ["archivename", "archiveid"]) if (this.#format.keys.has(k)) out[k] = this.#valueOf(k) as string;
+    for (const k of ["archivename", "archiveid"])
+      if (this.#format.keys.has(k)) out[k] = this.#valueOf(k) as string;
     for (const k of plainKeys.slice(0, 7)) out[k] = jsonValue(this.#valueOf(k));
     out["healthy"] = item.chunks_healthy === undefined;
     for (const k of plainKeys.slice(7)) out[k] = jsonValue(this.#valueOf(k));
@@ -216,7 +225,8 @@ export class ItemFormatter {
     const own = new Map<string, number>();
     for (const c of this.#item.chunks ?? []) own.set(toHex(c.id), (own.get(toHex(c.id)) ?? 0) + 1);
     let sum = 0;
-    for (const c of this.#item.chunks ?? []) if (this.#chunks?.seen(c.id) === own.get(toHex(c.id))) sum += figure(c);
+    for (const c of this.#item.chunks ?? [])
+      if (this.#chunks?.seen(c.id) === own.get(toHex(c.id))) sum += figure(c);
     return sum;
   }
 }

@@ -64,7 +64,7 @@ export async function* standardInput(): AsyncGenerator<Uint8Array> {
 
 /** Text between separators; backslash escapes in the separator are understood (\\0, \\n, \\x1f …). */
 async function* separated(pieces: AsyncIterable<Uint8Array>, delimiter = "\\n"): AsyncGenerator<string> {
-  const separator = unescape(delimiter);
+  const separator = interpretEscapes(delimiter);
   let rest = Buffer.alloc(0);
   const mark = Buffer.from(separator, "utf8");
   for await (const piece of pieces) {
@@ -81,7 +81,7 @@ async function* separated(pieces: AsyncIterable<Uint8Array>, delimiter = "\\n"):
 
 const escapes: Record<string, string> = { n: "\n", t: "\t", r: "\r", "0": "\0", "\\": "\\" };
 
-function unescape(text: string): string {
+function interpretEscapes(text: string): string {
   return text.replace(/\\(x[0-9a-fA-F]{2}|.)/g, (_, e: string) =>
     e.length > 1 ? String.fromCharCode(Number.parseInt(e.slice(1), 16)) : (escapes[e] ?? `\\${e}`),
   );

@@ -21,11 +21,18 @@ export function selectArchives(
     );
   }
   const prefix = args.has("prefix") ? args.text("prefix") : undefined;
-  const glob = prefix === undefined ? (args.has("glob-archives") ? args.text("glob-archives") : undefined) : `${prefix}*`;
+  const glob =
+    prefix === undefined
+      ? args.has("glob-archives")
+        ? args.text("glob-archives")
+        : undefined
+      : `${prefix}*`;
   const regex = glob === undefined ? undefined : archiveGlobToRegex(glob);
   const first = args.has("first") ? args.number("first") : undefined;
   const last = args.has("last") ? args.number("last") : undefined;
-  const sortBy = args.has("sort-by") ? (args.value("sort-by") as string | readonly string[] | undefined) : undefined;
+  const sortBy = args.has("sort-by")
+    ? (args.value("sort-by") as string | readonly string[] | undefined)
+    : undefined;
   return manifest.archives.select({
     ...(regex ? { matches: (name) => regex.test(name) } : {}),
     sortBy: (typeof sortBy === "string" ? sortBy.split(",") : (sortBy ?? ["timestamp"])) as SortKey[],

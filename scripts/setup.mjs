@@ -42,7 +42,7 @@ const debianPrograms = {
   python3: "python3",
   borgmatic: "borgmatic",
   setcap: "libcap2-bin",
-  "ip": "iproute2",
+  ip: "iproute2",
 };
 
 /** Installs what is missing where that is possible; elsewhere says what the tests will miss. */
@@ -57,12 +57,17 @@ export function programs() {
   }
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   run("apt-get", ["update", "-qq"], { env });
-  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], { env, stdio: ["ignore", "ignore", "inherit"] });
+  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...names], {
+    env,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
 }
 
 function has(program) {
   const path = `${process.env.PATH}:/usr/sbin:/sbin`;
-  return spawnSync("sh", ["-c", `command -v ${program}`], { env: { ...process.env, PATH: path } }).status === 0;
+  return (
+    spawnSync("sh", ["-c", `command -v ${program}`], { env: { ...process.env, PATH: path } }).status === 0
+  );
 }
 
 /** The engines field, for a clear message instead of a syntax error somewhere. */

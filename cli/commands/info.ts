@@ -7,8 +7,15 @@ import type { Cache } from "../../src/cache/cache.ts";
 import { removeSurrogates } from "../../src/format/paths.ts";
 import { shellQuote } from "../../src/format/shlex.ts";
 import { formatDuration, formatTime, toLocalIso } from "../../src/format/time.ts";
+import {
+  basicDocument,
+  cacheText,
+  DASHES,
+  percent,
+  STATS_HEADER,
+  statisticsLine,
+} from "../archive-output.ts";
 import type { Args } from "../args.ts";
-import { basicDocument, cacheText, DASHES, percent, STATS_HEADER, statisticsLine } from "../archive-output.ts";
 import type { Context } from "../context.ts";
 import { type Json, JsonFloat } from "../output/json.ts";
 import { type OpenedManifest, withManifest } from "../repository.ts";
@@ -21,7 +28,8 @@ export async function run(args: Args, ctx: Context): Promise<void> {
       progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
     });
     try {
-      if (args.location.archive !== undefined || choosesArchives(args)) await archives(args, ctx, opened, cache);
+      if (args.location.archive !== undefined || choosesArchives(args))
+        await archives(args, ctx, opened, cache);
       else repository(args, ctx, opened, cache);
     } finally {
       cache.close();
@@ -31,13 +39,18 @@ export async function run(args: Args, ctx: Context): Promise<void> {
 
 async function archives(args: Args, ctx: Context, { manifest }: OpenedManifest, cache: Cache): Promise<void> {
   const names =
-    args.location.archive !== undefined ? [args.location.archive] : selectArchives(args, manifest, true).map((a) => a.name);
+    args.location.archive !== undefined
+      ? [args.location.archive]
+      : selectArchives(args, manifest, true).map((a) => a.name);
   const documents: Json[] = [];
   const parts = args.flag("consider-part-files");
   for (const [i, name] of names.entries()) {
     const archive = await Archive.open(manifest, name);
     const progress = ctx.percent("archive.calc_stats", `Calculating statistics for archive ${name}`);
-    const stats = await archiveStatistics(archive, cache.chunks, { parts, progress: (done, total) => progress.show(done, total) });
+    const stats = await archiveStatistics(archive, cache.chunks, {
+      parts,
+      progress: (done, total) => progress.show(done, total),
+    });
     progress.finish();
     const { metadata } = archive;
     const used = (cache.chunks.get(archive.id)?.csize ?? 0) / MAX_DATA_SIZE;
@@ -85,7 +98,12 @@ async function archives(args: Args, ctx: Context, { manifest }: OpenedManifest, 
   if (args.flag("json")) ctx.printJson({ ...basicDocument(manifest, cache), archives: documents });
 }
 
-function repository(args: Args, ctx: Context, { manifest, repository, key, environment }: OpenedManifest, cache: Cache): void {
+function repository(
+  args: Args,
+  ctx: Context,
+  { manifest, repository, key, environment }: OpenedManifest,
+  cache: Cache,
+): void {
   const securityDir = environment.securityDir(repository.idHex);
   if (args.flag("json")) {
     ctx.printJson({ ...basicDocument(manifest, cache), security_dir: securityDir });

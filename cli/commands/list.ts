@@ -3,9 +3,9 @@ import { Archive } from "../../src/archive/archive.ts";
 import { openCache } from "../../src/archive/session.ts";
 import { CommandError } from "../../src/errors.ts";
 import { fsEncode } from "../../src/format/bytes.ts";
-import type { Args } from "../args.ts";
 import { ArchiveFormatter } from "../archive-format.ts";
 import { basicDocument } from "../archive-output.ts";
+import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { ItemFormatter } from "../item-format.ts";
 import type { Json } from "../output/json.ts";
@@ -15,11 +15,14 @@ import { selectArchives } from "../select-archives.ts";
 
 export async function run(args: Args, ctx: Context): Promise<void> {
   if (args.location.archive !== undefined) {
-    if (args.flag("json")) throw new CommandError("The --json option is only valid for listing archives, not archive contents.");
+    if (args.flag("json"))
+      throw new CommandError("The --json option is only valid for listing archives, not archive contents.");
     await withManifest(ctx, args, { operations: ["read"] }, (opened) => listItems(args, ctx, opened));
   } else {
     if (args.flag("json-lines")) {
-      throw new CommandError("The --json-lines option is only valid for listing archive contents, not archives.");
+      throw new CommandError(
+        "The --json-lines option is only valid for listing archive contents, not archives.",
+      );
     }
     await withManifest(ctx, args, { operations: ["read"] }, (opened) => listArchives(args, ctx, opened));
   }
@@ -32,7 +35,9 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
     (args.flag("short") ? "{path}{NL}" : "{mode} {user:6} {group:6} {size:8} {mtime} {path}{extra}{NL}");
   const archive = await Archive.open(manifest, args.location.archive!);
   const cache = ItemFormatter.needsCache(format)
-    ? await openCache(manifest, environment, { progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }) })
+    ? await openCache(manifest, environment, {
+        progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+      })
     : undefined;
   try {
     const formatter = new ItemFormatter(archive, format, cache?.chunks);
@@ -44,7 +49,11 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
       let text = "";
       for (const item of batch) {
         if (!everything && matcher.match(item.path) !== true) continue;
-        text += json ? await formatter.json(item) : formatter.immediate ? formatter.lineNow(item) : await formatter.line(item);
+        text += json
+          ? await formatter.json(item)
+          : formatter.immediate
+            ? formatter.lineNow(item)
+            : await formatter.line(item);
       }
       if (text) ctx.stdout.writeBytes(fsEncode(text));
     }
@@ -54,7 +63,8 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
 }
 
 async function listArchives(args: Args, ctx: Context, { manifest }: OpenedManifest): Promise<void> {
-  const format = args.text("format") ?? (args.flag("short") ? "{archive}{NL}" : "{archive:<36} {time} [{id}]{NL}");
+  const format =
+    args.text("format") ?? (args.flag("short") ? "{archive}{NL}" : "{archive:<36} {time} [{id}]{NL}");
   const formatter = new ArchiveFormatter(manifest, format);
   const archives = selectArchives(args, manifest);
   if (args.flag("json")) {

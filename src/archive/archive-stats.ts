@@ -1,7 +1,8 @@
 // The figures of an archive that exists: totals from its metadata (Borg 1.2 and later) or from its items, and its
 // deduplicated size, which has to be counted against the chunks cache: what only this archive references.
-import { ItemScanner } from "../cache/itemscan.ts";
+
 import { ChunkIndex } from "../cache/chunks.ts";
+import { ItemScanner } from "../cache/itemscan.ts";
 import type { Archive } from "./archive.ts";
 import { Statistics } from "./stats.ts";
 

@@ -1,7 +1,7 @@
 // An archive that exists: its metadata, and its items as a stream decoded from the chunks they are stored in.
 import { ArchiveDoesNotExist, IntegrityError } from "../errors.ts";
-import { parseTimestamp } from "../format/time.ts";
 import { toHex } from "../format/bytes.ts";
+import { parseTimestamp } from "../format/time.ts";
 import type { Item } from "./item.ts";
 import { ItemDecoder, type Wanted } from "./item-decoder.ts";
 import type { Manifest } from "./manifest.ts";
@@ -27,7 +27,13 @@ export class Archive {
   /** The salt of a TAM that verified, reused when the metadata is written again. */
   readonly tamSalt: Uint8Array | undefined;
 
-  constructor(manifest: Manifest, id: Uint8Array, metadata: ArchiveMetadata, tamVerified: boolean, tamSalt?: Uint8Array) {
+  constructor(
+    manifest: Manifest,
+    id: Uint8Array,
+    metadata: ArchiveMetadata,
+    tamVerified: boolean,
+    tamSalt?: Uint8Array,
+  ) {
     this.manifest = manifest;
     this.id = id;
     this.name = metadata.name;
@@ -46,7 +52,9 @@ export class Archive {
   /** By the id of its metadata object. An archive without TAM can be read (Borg before 1.2.5 wrote none). */
   static async load(manifest: Manifest, id: Uint8Array): Promise<Archive> {
     const data = await manifest.objects.get(id);
-    const { metadata, verified, salt } = manifest.key.unpackAndVerifyArchive(data, { forceNotRequired: true });
+    const { metadata, verified, salt } = manifest.key.unpackAndVerifyArchive(data, {
+      forceNotRequired: true,
+    });
     return new Archive(manifest, id, decodeArchiveMetadata(metadata), verified, salt);
   }
 
@@ -84,7 +92,8 @@ export class Archive {
       options.progress?.(++done, ids.length);
       yield batch;
     }
-    if (decoder.pending > 0) throw new IntegrityError(`The item stream of archive ${this.name} ends inside an item.`);
+    if (decoder.pending > 0)
+      throw new IntegrityError(`The item stream of archive ${this.name} ends inside an item.`);
   }
 
   /** The items in archive order. */

@@ -33,7 +33,8 @@ export class ChunkStore implements ChunkSink {
     this.index = index;
     this.stats = stats;
     this.#share = index.share();
-    this.#bulk = "appendObjects" in objects.repository ? (objects.repository as unknown as BulkRepository) : undefined;
+    this.#bulk =
+      "appendObjects" in objects.repository ? (objects.repository as unknown as BulkRepository) : undefined;
   }
 
   has(id: Uint8Array): boolean {
@@ -78,7 +79,8 @@ export class ChunkStore implements ChunkSink {
   /** Drops a reference; the object goes with the last one. @throws AlcoveError if the chunk is not known */
   async dereference(id: Uint8Array, stats: Statistics, part = false): Promise<void> {
     const slot = this.index.find(id);
-    if (slot < 0) throw new AlcoveError(`Chunk ${toHex(id)} is missing in the chunks index, which is damaged: aborting.`);
+    if (slot < 0)
+      throw new AlcoveError(`Chunk ${toHex(id)} is missing in the chunks index, which is damaged: aborting.`);
     const count = this.index.word(slot, REFCOUNT);
     const size = this.index.word(slot, SIZE);
     const csize = this.index.word(slot, CSIZE);
@@ -100,12 +102,19 @@ export class ChunkStore implements ChunkSink {
     return this.#bulk ? this.#append(this.#bulk, buffer, entries) : this.#putAll(buffer, entries);
   }
 
-  async #append(bulk: BulkRepository, buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
+  async #append(
+    bulk: BulkRepository,
+    buffer: Uint8Array,
+    entries: { id: Uint8Array; offset: number; length: number }[],
+  ): Promise<void> {
     await bulk.beginTransaction();
     bulk.appendObjects(buffer, entries);
   }
 
-  async #putAll(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
+  async #putAll(
+    buffer: Uint8Array,
+    entries: { id: Uint8Array; offset: number; length: number }[],
+  ): Promise<void> {
     for (const { id, offset, length } of entries) {
       // A copy: a remote repository may send it after the slot has been given back to its worker.
       await this.objects.repository.put(id, buffer.slice(offset + PUT_HEADER, offset + length));

@@ -44,8 +44,7 @@ export const isRegular = (mode: number): boolean => (mode & S_IFMT) === S_IFREG;
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;
 export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
 export const isFifo = (mode: number): boolean => (mode & S_IFMT) === S_IFIFO;
-export const isDevice = (mode: number): boolean =>
-  (mode & S_IFMT) === S_IFBLK || (mode & S_IFMT) === S_IFCHR;
+export const isDevice = (mode: number): boolean => (mode & S_IFMT) === S_IFBLK || (mode & S_IFMT) === S_IFCHR;
 /** FIFOs and devices: read like files with --read-special. */
 export const isSpecial = (mode: number): boolean => isFifo(mode) || isDevice(mode);
 /** Types whose hard links an archive keeps. */

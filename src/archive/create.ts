@@ -2,31 +2,42 @@
 // and writes items in the walk's order as they become complete. Borg's FilesystemObjectProcessors and
 // ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
 // before it leaves, so the archive is the same whatever the number of workers.
-import { type FilesCache, type FileStamp, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
+import { type FileStamp, type FilesCache, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
 import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
 import { choose } from "../core/choose.ts";
 import {
   AlcoveError,
   type AlcoveWarning,
-  backupOSError,
   BackupRaceCondition,
+  backupOSError,
   CancelledByUser,
   FileChangedWarning,
 } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
+import { normPath } from "../format/paths.ts";
 import { fs, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
-import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSpecial, isSymlink, S_IFBLK, S_IFMT, S_IFREG } from "./constants.ts";
+import {
+  isDevice,
+  isDirectory,
+  isFifo,
+  isHardlinkable,
+  isRegular,
+  isSpecial,
+  isSymlink,
+  S_IFBLK,
+  S_IFMT,
+  S_IFREG,
+} from "./constants.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
-import { normPath } from "../format/paths.ts";
 import { archivedPath, stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
-import { Statistics } from "./stats.ts";
-import { Walker, type WalkEvent, type WalkOptions } from "./walker.ts";
+import type { Statistics } from "./stats.ts";
+import { type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
 
 export interface CreateOptions {
@@ -85,7 +96,10 @@ export class Creator {
     this.#options = options;
     this.#collector = new MetadataCollector(options.capture);
     const { material } = writer.manifest.key;
-    const largestChunk = options.chunker.algo === "fixed" ? Math.max(options.chunker.blockSize, options.chunker.headerSize) : 2 ** options.chunker.maxExp;
+    const largestChunk =
+      options.chunker.algo === "fixed"
+        ? Math.max(options.chunker.blockSize, options.chunker.headerSize)
+        : 2 ** options.chunker.maxExp;
     this.#pipeline = new CreatePipeline({
       workers: options.workers,
       sink: this.#store,
@@ -128,7 +142,8 @@ export class Creator {
       event = { type: "problem", path, problem: backupOSError(path, e as NodeJS.ErrnoException) };
     }
     await this.#event(event, stripPrefixOf(given));
-    if (event.type === "entry" && isDirectory(event.stat.mode)) await this.#event({ type: "status", path, status: "d" }, undefined);
+    if (event.type === "entry" && isDirectory(event.stat.mode))
+      await this.#event({ type: "status", path, status: "d" }, undefined);
   }
 
   /** Archives a stream as a regular file. */
@@ -259,7 +274,8 @@ export class Creator {
     entry.status = answer === UNKNOWN ? "A" : "M";
     if (answer !== UNCHANGED) return false;
     const { buffer, chunkOffset, chunkCount } = files;
-    const idOf = (i: number): Uint8Array => buffer.subarray(chunkOffset + i * ID_STRIDE, chunkOffset + i * ID_STRIDE + 32);
+    const idOf = (i: number): Uint8Array =>
+      buffer.subarray(chunkOffset + i * ID_STRIDE, chunkOffset + i * ID_STRIDE + 32);
     for (let i = 0; i < chunkCount; i++) {
       // The cache knows the file, but a chunk was lost: read it like a modified one.
       if (!this.#store.has(idOf(i))) {
@@ -374,7 +390,13 @@ export class Creator {
       for (const c of chunks) size += c.size;
       file.written = file.chunks.length;
       entry.parts++;
-      await this.#writer.add({ ...item, path: `${item.path}.borg_part_${entry.parts}`, part: entry.parts, chunks, size });
+      await this.#writer.add({
+        ...item,
+        path: `${item.path}.borg_part_${entry.parts}`,
+        part: entry.parts,
+        chunks,
+        size,
+      });
     }
     await this.#writer.checkpoint(this.stats);
     this.#lastCheckpoint = performance.now();
@@ -430,7 +452,10 @@ function statTarget(path: string): Stat | undefined {
 
 function problemOf(path: string, error: NonNullable<PendingFile["error"]>): AlcoveWarning {
   if (error.code === "RACE") return new BackupRaceCondition(path);
-  return backupOSError(path, Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }));
+  return backupOSError(
+    path,
+    Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }),
+  );
 }
 
 function largestEntry(chunk: number, compression: CompressionSpec): number {

@@ -66,10 +66,14 @@ export class ExtractedFile {
     }
     const { size, path, chunks_healthy } = this.#item;
     if (size !== undefined && size !== this.#position) {
-      warnings.push(new BackupError(path, `Size inconsistency detected: size ${size}, chunks size ${this.#position}`));
+      warnings.push(
+        new BackupError(path, `Size inconsistency detected: size ${size}, chunks size ${this.#position}`),
+      );
     }
     if (chunks_healthy) {
-      warnings.push(new BackupError(path, "File has damaged (all-zero) chunks. Try running borg check --repair."));
+      warnings.push(
+        new BackupError(path, "File has damaged (all-zero) chunks. Try running borg check --repair."),
+      );
     }
     return warnings;
   }
@@ -80,7 +84,9 @@ export class ExtractedFile {
     try {
       unlinkSync(nodePath(this.#path));
     } catch (e) {
-      throw new AlcoveError(`${this.#path}: the incomplete file could not be removed: ${(e as Error).message}`);
+      throw new AlcoveError(
+        `${this.#path}: the incomplete file could not be removed: ${(e as Error).message}`,
+      );
     }
   }
 }

@@ -2,14 +2,14 @@
 // thread, which also serves remote repositories. Files travel in batches by message: what a worker needs of an
 // item is small, its contents never pass through the main thread.
 import { coreModule } from "../core/index.ts";
-import { type AlcoveWarning, errorFromRemote, AlcoveError } from "../errors.ts";
+import { AlcoveError, type AlcoveWarning, errorFromRemote } from "../errors.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
-import { MetadataRestorer } from "./metadata-restore.ts";
-import { problemWarning } from "./restore-warnings.ts";
-import type { ObjectLocation } from "./segment-objects.ts";
 import type { Item } from "./item.ts";
+import { MetadataRestorer } from "./metadata-restore.ts";
 import type { Objects } from "./objects.ts";
 import { startThread, type Thread } from "./pipeline/threads.ts";
+import { problemWarning } from "./restore-warnings.ts";
+import type { ObjectLocation } from "./segment-objects.ts";
 
 export interface FileTask {
   /** Absolute; parents exist and are verified. */
@@ -149,10 +149,19 @@ export class ExtractLanes implements FileLane {
         await this.#objects.repository.get(c.id);
         throw new AlcoveError("extract: an object was found that had no location");
       }
-      locations.push({ id: c.id, file: this.#repository.segmentPath(at.segment), offset: at.offset, size: c.size });
+      locations.push({
+        id: c.id,
+        file: this.#repository.segmentPath(at.segment),
+        offset: at.offset,
+        size: c.size,
+      });
       this.#bytes += c.csize;
     }
-    this.#batch.push({ path: task.path, item: { ...task.item, chunks: undefined, chunks_healthy: task.item.chunks_healthy && [] }, locations });
+    this.#batch.push({
+      path: task.path,
+      item: { ...task.item, chunks: undefined, chunks_healthy: task.item.chunks_healthy && [] },
+      locations,
+    });
     this.#tasks.push(task);
     if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
   }
@@ -187,7 +196,8 @@ export class ExtractLanes implements FileLane {
 
   #idlest(): number {
     let best = 0;
-    for (let i = 1; i < this.#threads.length; i++) if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
+    for (let i = 1; i < this.#threads.length; i++)
+      if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
     return best;
   }
 
@@ -216,7 +226,12 @@ export class ExtractLanes implements FileLane {
     this.#threads[lane]!.load--;
     result.files.forEach(({ bytes, warnings }, i) => {
       const { path, item } = open.files[i]!;
-      this.#done(path, item, bytes, warnings.map((w) => received(w) as AlcoveWarning));
+      this.#done(
+        path,
+        item,
+        bytes,
+        warnings.map((w) => received(w) as AlcoveWarning),
+      );
     });
     if (result.failure) this.#failure ??= received(result.failure);
     this.#wake();

@@ -43,7 +43,10 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
         for (const at of locations) {
           const content = codec.decompress(sealer.open(segments.read(at), at.id), MAX_DATA_SIZE);
           sealer.checkId(at.id, content);
-          if (content.length !== at.size) throw new IntegrityError(`${item.path}: a chunk has ${content.length} bytes instead of ${at.size}`);
+          if (content.length !== at.size)
+            throw new IntegrityError(
+              `${item.path}: a chunk has ${content.length} bytes instead of ${at.size}`,
+            );
           file.write(content);
           bytes += content.length;
         }

@@ -7,16 +7,16 @@ import {
   AlcoveWarning,
   BackupError,
   BackupHardlinkSource,
-  backupOSError,
   BackupSymlinkParent,
+  backupOSError,
   CancelledByUser,
 } from "../errors.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import type { Archive } from "./archive.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSymlink } from "./constants.ts";
-import { ExtractGuard } from "./extract-guard.ts";
 import type { RestoreChoice } from "./extract-file.ts";
-import { ExtractLanes, InlineLane, type FileLane } from "./extract-lanes.ts";
+import { ExtractGuard } from "./extract-guard.ts";
+import { ExtractLanes, type FileLane, InlineLane } from "./extract-lanes.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
 import { createNode, MetadataRestorer } from "./metadata-restore.ts";
@@ -53,7 +53,10 @@ interface Master {
 }
 
 /** Bytes of contents that extracting would write: for progress. */
-export async function extractedSize(archive: Archive, options: Pick<ExtractOptions, "matches" | "parts" | "stripComponents">): Promise<number> {
+export async function extractedSize(
+  archive: Archive,
+  options: Pick<ExtractOptions, "matches" | "parts" | "stripComponents">,
+): Promise<number> {
   const wanted = new Set(["mode", "size", "chunks", "source", "hardlink_master"]);
   const masters = new Map<string, ChunkRef[] | undefined>();
   let total = 0;
@@ -109,7 +112,8 @@ export class Extractor {
           if (signal?.aborted) throw signal.reason ?? new CancelledByUser();
           const path = matches(item.path) ? strip(item.path, stripComponents) : "";
           if (path === "") {
-            if (this.#masters && isMaster(item)) this.#masters.set(item.path, { chunks: item.chunks, link: undefined });
+            if (this.#masters && isMaster(item))
+              this.#masters.set(item.path, { chunks: item.chunks, link: undefined });
             continue;
           }
           const original = item.path;
@@ -129,7 +133,8 @@ export class Extractor {
       await work();
     } catch (e) {
       if (e instanceof AlcoveWarning) this.#options.onWarning?.(e);
-      else if ((e as NodeJS.ErrnoException).code) this.#options.onWarning?.(backupOSError(path, e as NodeJS.ErrnoException));
+      else if ((e as NodeJS.ErrnoException).code)
+        this.#options.onWarning?.(backupOSError(path, e as NodeJS.ErrnoException));
       else throw e;
     }
   }
@@ -180,7 +185,11 @@ export class Extractor {
     if (item.size !== undefined && item.size !== size) {
       throw new BackupError(item.path, `Size inconsistency detected: size ${item.size}, chunks size ${size}`);
     }
-    if (item.chunks_healthy) throw new BackupError(item.path, "File has damaged (all-zero) chunks. Try running borg check --repair.");
+    if (item.chunks_healthy)
+      throw new BackupError(
+        item.path,
+        "File has damaged (all-zero) chunks. Try running borg check --repair.",
+      );
   }
 
   async #directory(path: string, item: Item): Promise<void> {
@@ -215,7 +224,8 @@ export class Extractor {
     try {
       target = this.#guard.target(components);
     } catch (e) {
-      if (e instanceof BackupSymlinkParent || e instanceof AlcoveWarning) throw new BackupHardlinkSource(item.path);
+      if (e instanceof BackupSymlinkParent || e instanceof AlcoveWarning)
+        throw new BackupHardlinkSource(item.path);
       throw e;
     }
     const master = this.#masters?.get(item.source) ?? { chunks: undefined, link: target };

@@ -16,7 +16,11 @@ const cache = new Map<number, string>();
 export function fileMode(mode: number): string {
   let text = cache.get(mode);
   if (text === undefined) {
-    text = (types[mode & S_IFMT] ?? "?") + triple(mode >> 6, mode & 0o4000, "sS") + triple(mode >> 3, mode & 0o2000, "sS") + triple(mode, mode & 0o1000, "tT");
+    text =
+      (types[mode & S_IFMT] ?? "?") +
+      triple(mode >> 6, mode & 0o4000, "sS") +
+      triple(mode >> 3, mode & 0o2000, "sS") +
+      triple(mode, mode & 0o1000, "tT");
     cache.set(mode, text);
   }
   return text;

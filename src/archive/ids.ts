@@ -1,7 +1,7 @@
 // Which hash makes object ids under a key, in the form the hash kernels take it.
 import type { HashKind } from "../core/hasher.ts";
-import { keyMode } from "../crypto/modes.ts";
 import type { KeyMaterial } from "../crypto/material.ts";
+import { keyMode } from "../crypto/modes.ts";
 
 export function idHasherKind(material: KeyMaterial): HashKind {
   switch (keyMode(material.mode).idHash) {

@@ -78,7 +78,8 @@ export class ItemDecoder {
     const rest = this.#buf.length - this.#pos;
     if (rest === 0) this.#buf = data;
     else {
-      if (rest > MAX_ITEM_BYTES) throw new IntegrityError("an item of the archive is larger than any item can be");
+      if (rest > MAX_ITEM_BYTES)
+        throw new IntegrityError("an item of the archive is larger than any item can be");
       const joined = new Uint8Array(rest + data.length);
       joined.set(this.#buf.subarray(this.#pos));
       joined.set(data, rest);
@@ -307,7 +308,8 @@ export class ItemDecoder {
     const isRaw = (b & 0xe0) === 0xa0 || (b >= 0xc4 && b <= 0xc6) || (b >= 0xd9 && b <= 0xdb);
     if (!isRaw) return BigInt(this.#integer());
     const raw = this.#bytes();
-    if (raw.length > 16) throw new IntegrityError("the item stream of the archive is damaged: an impossible time");
+    if (raw.length > 16)
+      throw new IntegrityError("the item stream of the archive is damaged: an impossible time");
     let v = 0n;
     for (let i = raw.length - 1; i >= 0; i--) v = (v << 8n) | BigInt(raw[i]!);
     return BigInt.asIntN(raw.length * 8, v);
@@ -318,7 +320,8 @@ export class ItemDecoder {
     if (n < 0) return undefined;
     const out: ChunkRef[] = [];
     for (let i = 0; i < n; i++) {
-      if (this.#arrayHeader() !== 3) throw new IntegrityError("the item stream of the archive is damaged: a chunk entry");
+      if (this.#arrayHeader() !== 3)
+        throw new IntegrityError("the item stream of the archive is damaged: a chunk entry");
       const id = this.#bytes();
       if (id.length !== 32) throw new IntegrityError("the item stream of the archive is damaged: a chunk id");
       out.push({ id, size: this.#number(), csize: this.#number() });

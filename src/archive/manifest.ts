@@ -2,7 +2,13 @@
 // TAM. Borg's helpers/manifest.py; docs/internals/data-structures.rst. Its timestamp only ever grows, which is
 // how a replayed repository is noticed.
 import type { Key } from "../crypto/keys.ts";
-import { AlcoveError, IntegrityError, MandatoryFeatureUnsupported, NoManifestError, ObjectNotFound } from "../errors.ts";
+import {
+  AlcoveError,
+  IntegrityError,
+  MandatoryFeatureUnsupported,
+  NoManifestError,
+  ObjectNotFound,
+} from "../errors.ts";
 import { fsDecode, fsEncode, toHex } from "../format/bytes.ts";
 import { formatTimestamp, nowMicros, parseTimestamp } from "../format/time.ts";
 import type { Repository } from "../repository/types.ts";
@@ -136,7 +142,8 @@ export class Manifest {
     manifest.tamVerified = verified;
     manifest.id = objects.id(data);
     const version = metadata.get("version");
-    if (version !== 1 && version !== 2) throw new IntegrityError("The manifest has a version this program does not know.");
+    if (version !== 1 && version !== 2)
+      throw new IntegrityError("The manifest has a version this program does not know.");
     const archives = metadata.get("archives");
     if (!(archives instanceof Map)) throw new IntegrityError("The manifest has no list of archives.");
     for (const [name, entry] of archives as Map<string, unknown>) {
@@ -190,11 +197,19 @@ export class Manifest {
     let micros = nowMicros();
     if (this.timestamp !== undefined) micros = Math.max(micros, parseTimestamp(this.timestamp) + 1);
     this.timestamp = formatTimestamp(micros);
-    if (this.archives.size > MAX_ARCHIVES) throw new AlcoveError(`A repository holds at most ${MAX_ARCHIVES} archives.`);
+    if (this.archives.size > MAX_ARCHIVES)
+      throw new AlcoveError(`A repository holds at most ${MAX_ARCHIVES} archives.`);
     const archives = new Map<string, unknown>();
     for (const a of this.archives.values()) {
-      if (fsEncode(a.name).length > 255) throw new AlcoveError(`The name of archive ${a.name} is longer than 255 bytes.`);
-      archives.set(a.name, new Map<string, unknown>([["id", a.id], ["time", a.time]]));
+      if (fsEncode(a.name).length > 255)
+        throw new AlcoveError(`The name of archive ${a.name} is longer than 255 bytes.`);
+      archives.set(
+        a.name,
+        new Map<string, unknown>([
+          ["id", a.id],
+          ["time", a.time],
+        ]),
+      );
     }
     const data = this.key.packAndAuthenticate(
       {

@@ -1,9 +1,10 @@
 // The metadata object of an archive (Borg's ArchiveItem): name, times, who made it and how, and the ids of the
 // chunks of its item stream. Keys unknown to this program are kept when an archive is renamed.
+
+import type { Metadata } from "../crypto/tam.ts";
 import { IntegrityError } from "../errors.ts";
 import { fsDecode } from "../format/bytes.ts";
 import { parseTimestamp } from "../format/time.ts";
-import type { Metadata } from "../crypto/tam.ts";
 
 /** Chunker parameters as stored: ["buzhash", 19, 23, 21, 4095] or ["fixed", block, header]. */
 export type StoredChunkerParams = readonly (string | number)[];
@@ -41,7 +42,8 @@ export interface ArchiveTotals {
 /** @throws IntegrityError if a required key is missing or of the wrong type */
 export function decodeArchiveMetadata(raw: Metadata): ArchiveMetadata {
   const version = raw.get("version");
-  if (version !== 1) throw new IntegrityError("The archive's metadata has a version this program does not know.");
+  if (version !== 1)
+    throw new IntegrityError("The archive's metadata has a version this program does not know.");
   const items = raw.get("items");
   if (!Array.isArray(items) || !items.every((id) => id instanceof Uint8Array && id.length === 32)) {
     throw new IntegrityError("The archive's metadata has no valid list of item chunks.");

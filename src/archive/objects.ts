@@ -1,7 +1,7 @@
 // Repository objects as plaintext: compress and seal on the way in; open, decompress and verify the id on the
 // way out. Everything that reads or writes single objects (manifest, archive metadata, item stream) goes here;
 // file contents in bulk go through the pipelines, with the same parts.
-import { createCompressor, type CompressionSpec, type Compressor } from "../compress/index.ts";
+import { type CompressionSpec, type Compressor, createCompressor } from "../compress/index.ts";
 import type { Core } from "../core/index.ts";
 import type { Key } from "../crypto/keys.ts";
 import { IntegrityError } from "../errors.ts";

@@ -7,5 +7,7 @@ export function problemWarning({ path, what, error, quiet }: RestoreProblem): Al
   if (quiet) return undefined;
   const text = `${what}: ${describeSystemError(error)}`;
   const { code } = error as NodeJS.ErrnoException;
-  return code === "EPERM" || code === "EACCES" ? new BackupPermissionError(path, text) : new BackupOSError(path, text);
+  return code === "EPERM" || code === "EACCES"
+    ? new BackupPermissionError(path, text)
+    : new BackupOSError(path, text);
 }

@@ -39,7 +39,8 @@ export class SegmentObjects {
     const from = at.offset - this.#start;
     const entry = this.#window.subarray(from, from + total);
     const view = new DataView(entry.buffer, entry.byteOffset, total);
-    if (entry[8] !== 0 || !equalBytes(entry.subarray(9, HEADER), at.id)) throw damaged(at, "it is not where the index says");
+    if (entry[8] !== 0 || !equalBytes(entry.subarray(9, HEADER), at.id))
+      throw damaged(at, "it is not where the index says");
     if (crc32(entry.subarray(4)) !== view.getUint32(0, true)) throw damaged(at, "checksum mismatch");
     return entry.subarray(HEADER);
   }

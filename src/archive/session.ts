@@ -23,7 +23,11 @@ export interface OpenOptions {
 }
 
 /** Unlocks the key and loads the manifest. @throws NoManifestError and the errors of keys and manifests */
-export async function openManifest(repository: Repository, environment: Environment, options: OpenOptions): Promise<Manifest> {
+export async function openManifest(
+  repository: Repository,
+  environment: Environment,
+  options: OpenOptions,
+): Promise<Manifest> {
   const core = options.core ?? loadCore();
   const stored = await Manifest.fetch(repository);
   const key = await openKey(repository, stored, environment, core);
@@ -51,7 +55,10 @@ export async function makeObjects(
 export async function openCache(
   manifest: Manifest,
   environment: Environment,
-  options: Omit<CacheOptions, "source" | "mandatoryFeatures"> & { progress?: ProgressSink; sync?: boolean } = {},
+  options: Omit<CacheOptions, "source" | "mandatoryFeatures"> & {
+    progress?: ProgressSink;
+    sync?: boolean;
+  } = {},
 ): Promise<Cache> {
   const { repository } = manifest.objects;
   const { progress, sync = true, ...rest } = options;

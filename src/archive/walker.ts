@@ -2,8 +2,8 @@
 // says what to do with each path: archive it, or only report it. The rules are those of Borg's _rec_walk:
 // patterns, exclude tags, one file system, nodump, inodes to skip. No file is opened here except tag files.
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import { AlcoveWarning, backupOSError, BackupRaceCondition } from "../errors.ts";
-import { type Directory, fs, Stat, STATX_ATTR_NODUMP } from "../runtime/index.ts";
+import { AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
+import { type Directory, fs, STATX_ATTR_NODUMP, Stat } from "../runtime/index.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import type { PatternMatcher } from "../select/index.ts";
 import { isDirectory, S_IFMT } from "./constants.ts";
@@ -27,7 +27,8 @@ export type WalkEvent =
   | { type: "status"; path: string; status: string }
   | { type: "problem"; path: string; problem: AlcoveWarning };
 
-export const inodeKey = (stat: { ino: number | bigint; dev: number | bigint }): string => `${stat.dev}:${stat.ino}`;
+export const inodeKey = (stat: { ino: number | bigint; dev: number | bigint }): string =>
+  `${stat.dev}:${stat.ino}`;
 
 const CACHE_TAG = "CACHEDIR.TAG";
 const CACHE_TAG_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55";
@@ -58,7 +59,12 @@ export class Walker {
     this.#options.skipInodes.add(key);
   }
 
-  *#visit(path: string, parent: Directory | undefined, name: string, device: number | undefined): Generator<WalkEvent, void> {
+  *#visit(
+    path: string,
+    parent: Directory | undefined,
+    name: string,
+    device: number | undefined,
+  ): Generator<WalkEvent, void> {
     const { matcher, skipInodes, excludeNodump } = this.#options;
     const stat = this.#stat;
     let excluded = false;
@@ -121,7 +127,12 @@ export class Walker {
     }
   }
 
-  *#tagged(path: string, directory: Directory, tags: string[], device: number | undefined): Generator<WalkEvent, void> {
+  *#tagged(
+    path: string,
+    directory: Directory,
+    tags: string[],
+    device: number | undefined,
+  ): Generator<WalkEvent, void> {
     if (this.#options.keepExcludeTags) {
       yield { type: "entry", path, stat: this.#dirStat, directory, name: "" };
       for (const tag of tags) yield* this.#visit(`${path}/${tag}`, directory, tag, device);

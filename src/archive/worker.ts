@@ -4,7 +4,9 @@ import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 
-export type WorkerStart = { role: "create"; data: CreateWorkerData } | { role: "extract"; data: ExtractWorkerData };
+export type WorkerStart =
+  | { role: "create"; data: CreateWorkerData }
+  | { role: "extract"; data: ExtractWorkerData };
 
 /** Runs the role this thread was started for. Does nothing in the main thread. */
 export async function workerMain(): Promise<void> {

@@ -128,7 +128,9 @@ export class ArchiveWriter {
     };
     const data = this.manifest.key.packAndAuthenticate(metadata, "archive");
     if (data.length > MAX_DATA_SIZE) {
-      throw new AlcoveError(`The metadata of archive ${name} is too large (${data.length} bytes): split the backup.`);
+      throw new AlcoveError(
+        `The metadata of archive ${name} is too large (${data.length} bytes): split the backup.`,
+      );
     }
     this.id = (await this.store.addData(data, this.metaStats)).id;
     this.manifest.archives.set(name, this.id, String(metadata.time));

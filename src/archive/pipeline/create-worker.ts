@@ -1,6 +1,6 @@
 // The worker's side of the create pipeline: takes jobs from its channel, runs the engine, publishes output
 // slots. It never touches the event loop while there is work; it sleeps on its poke word.
-import { receiveMessageOnPort, type MessagePort } from "node:worker_threads";
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { prepareCodecs } from "../../compress/index.ts";
 import type { HashIndexShare } from "../../core/hashindex.ts";
 import { loadCore } from "../../core/index.ts";

@@ -7,10 +7,10 @@
 // once; larger ones go through the buffer window by window. Cut points never depend on that.
 import { crc32 } from "node:zlib";
 import { type Chunker, type ChunkerParams, createChunker } from "../../chunker/index.ts";
-import { createCompressor, type CompressionSpec, type Compressor } from "../../compress/index.ts";
+import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
 import type { Choice } from "../../core/choose.ts";
-import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
+import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import type { Core } from "../../core/index.ts";
 import { blocksOf, type KeyMaterial, Sealer } from "../../crypto/material.ts";
 import { idHasherKind } from "../ids.ts";
@@ -344,7 +344,9 @@ export class Engine {
         this.#chunkRecord(RECORD_KNOWN, length, 0, idAt);
         continue;
       }
-      const compressed = this.#compressor.compress(memory.subarray(this.#pointers[i]!, this.#pointers[i]! + length));
+      const compressed = this.#compressor.compress(
+        memory.subarray(this.#pointers[i]!, this.#pointers[i]! + length),
+      );
       const total = PUT_HEADER + this.#sealer.overhead + compressed.length;
       if (this.#nonce + blocksOf(compressed.length) > this.#nonceEnd) yield "nonces";
       if (
@@ -402,7 +404,9 @@ export class Engine {
     yield* this.#flush();
     const e = cause as NodeJS.ErrnoException;
     if (!e.code) throw cause;
-    const text = new TextEncoder().encode([e.code, e.syscall ?? "read", e.message].join("\0")).subarray(0, 4096);
+    const text = new TextEncoder()
+      .encode([e.code, e.syscall ?? "read", e.message].join("\0"))
+      .subarray(0, 4096);
     if (this.slot.recordPos + 8 + text.length + 4 > this.slot.view.byteLength) yield "slot";
     const { view } = this.slot;
     const p = this.slot.recordPos;

@@ -22,16 +22,16 @@ import {
   align4,
   CHUNK_RECORD_BYTES,
   END_RECORD_BYTES,
-  FRESH_STAT,
   type FileRequest,
+  FRESH_STAT,
   type FreshStat,
   JobWriter,
-  readFreshStat,
-  readJob,
   RECORD_END,
   RECORD_ERROR,
   RECORD_KNOWN,
   RECORD_NEW,
+  readFreshStat,
+  readJob,
 } from "./messages.ts";
 import { startThread, type Thread } from "./threads.ts";
 
@@ -185,7 +185,12 @@ export class CreatePipeline {
     const { engine, channel, queue } = this.#inlineEngine();
     const take = async (): Promise<void> => {
       const { entryPos, recordPos } = engine.slot;
-      await this.#consume(queue, channel.entries[0]!.subarray(0, entryPos), channel.recordViews[0]!, recordPos);
+      await this.#consume(
+        queue,
+        channel.entries[0]!.subarray(0, entryPos),
+        channel.recordViews[0]!,
+        recordPos,
+      );
       const index = this.#options.sink.newIndex();
       if (index) this.#spreadIndex(index);
       this.#resetInlineSlot();
@@ -276,7 +281,12 @@ export class CreatePipeline {
         while (channel.get(OUT_PUBLISHED) > channel.get(OUT_RELEASED)) {
           const n = channel.get(OUT_RELEASED) % OUT_SLOTS;
           const { entryBytes, recordBytes } = channel.outLengths(n);
-          await this.#consume(lane.queue, channel.entries[n]!.subarray(0, entryBytes), channel.recordViews[n]!, recordBytes);
+          await this.#consume(
+            lane.queue,
+            channel.entries[n]!.subarray(0, entryBytes),
+            channel.recordViews[n]!,
+            recordBytes,
+          );
           channel.raise(OUT_RELEASED);
           const index = this.#options.sink.newIndex();
           if (index) this.#spreadIndex(index);
@@ -311,7 +321,12 @@ export class CreatePipeline {
     }
   }
 
-  async #consume(queue: PendingFile[], entries: Uint8Array, records: DataView, length: number): Promise<void> {
+  async #consume(
+    queue: PendingFile[],
+    entries: Uint8Array,
+    records: DataView,
+    length: number,
+  ): Promise<void> {
     const { sink, onChunk } = this.#options;
     const accepted: { id: Uint8Array; offset: number; length: number }[] = [];
     const failed: ChunkRef[][] = [];

@@ -4,7 +4,9 @@ import { Worker } from "node:worker_threads";
 import type { WorkerStart } from "../worker.ts";
 
 function entry(): URL {
-  return import.meta.url.endsWith(".ts") ? new URL("../worker-entry.ts", import.meta.url) : new URL(import.meta.url);
+  return import.meta.url.endsWith(".ts")
+    ? new URL("../worker-entry.ts", import.meta.url)
+    : new URL(import.meta.url);
 }
 
 /** A started thread; `failure` is set once it has died of an error. */
