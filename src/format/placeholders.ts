@@ -1,8 +1,9 @@
 // Borg's placeholders in archive names, locations, comments and globs: {hostname} {fqdn} {reverse-fqdn} {user}
 // {pid} {uuid4} {now} {utcnow} {now:FORMAT} {unixtime} {borgversion} {borgmajor} {borgminor} {borgpatch}.
 import { randomUUID } from "node:crypto";
-import { hostname, userInfo } from "node:os";
 import { InvalidPlaceholder, PlaceholderError } from "../errors.ts";
+import { fqdn, hostname } from "../runtime/hostid.ts";
+import { osUserName } from "../runtime/users.ts";
 import { FormatSyntaxError, type FormatValue, formatField, formatNames, parseFormat } from "./pyformat.ts";
 import { strftime, type WallTime } from "./strftime.ts";
 import { localTime, nowMicros, utcTime } from "./time.ts";
@@ -35,17 +36,16 @@ class Moment {
 /** The value of one placeholder; undefined for a name that is none. */
 function valueOf(name: string, context: PlaceholderContext, now: number): FormatValue | undefined {
   const env = context.env ?? process.env;
-  const host = () => context.hostname ?? hostname();
   const version = BORG_VERSION.split(".");
   switch (name) {
     case "hostname":
-      return env["BORG_HOSTNAME"] || host();
+      return env["BORG_HOSTNAME"] || (context.hostname ?? hostname());
     case "fqdn":
-      return context.fqdn ?? host();
+      return context.fqdn ?? fqdn();
     case "reverse-fqdn":
-      return (context.fqdn ?? host()).split(".").reverse().join(".");
+      return (context.fqdn ?? fqdn()).split(".").reverse().join(".");
     case "user":
-      return env["BORG_USERNAME"] || (context.user ?? userInfo().username);
+      return env["BORG_USERNAME"] || (context.user ?? osUserName());
     case "pid":
       return context.pid ?? process.pid;
     case "uuid4":
