@@ -34,7 +34,7 @@ class Moment {
 }
 
 /** The value of one placeholder; undefined for a name that is none. */
-function valueOf(name: string, context: PlaceholderContext, now: number): FormatValue | undefined {
+function placeholderValue(name: string, context: PlaceholderContext, now: number): FormatValue | undefined {
   const env = context.env ?? process.env;
   const version = BORG_VERSION.split(".");
   switch (name) {
@@ -75,7 +75,7 @@ export function replacePlaceholders(text: string, context: PlaceholderContext = 
   const now = context.now ?? nowMicros();
   const values = new Map<string, FormatValue>();
   const value = (name: string): FormatValue => {
-    const known = values.get(name) ?? valueOf(name, context, now);
+    const known = values.get(name) ?? placeholderValue(name, context, now);
     if (known === undefined) throw new InvalidPlaceholder(name, text);
     values.set(name, known);
     return known;

@@ -14,13 +14,13 @@ export function pyRepr(text: string, asciiOnly = false): string {
     else if (c === "\r") out += "\\r";
     else if (c === "\t") out += "\\t";
     else if (c === " " || (code > 0x20 && code < 0x7f)) out += c;
-    else if (code < 0x80 || asciiOnly || UNPRINTABLE.test(c)) out += escape(code);
+    else if (code < 0x80 || asciiOnly || UNPRINTABLE.test(c)) out += escaped(code);
     else out += c;
   }
   return quote + out + quote;
 }
 
-function escape(code: number): string {
+function escaped(code: number): string {
   const hex = code.toString(16);
   if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;
   return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;

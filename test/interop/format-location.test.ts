@@ -137,9 +137,8 @@ describe("parseLocation", () => {
   ] as Record<string, string>[]) {
     it(`agrees with borg, BORG_REPO ${env["BORG_REPO"] ?? "unset"}`, () => {
       const theirs = expected(env);
-      texts.forEach((text, i) =>
-        expect({ text, location: ours(text, env) }).toEqual({ text, location: theirs[i] }),
-      );
+      for (const [i, text] of texts.entries())
+        expect({ text, location: ours(text, env) }).toEqual({ text, location: theirs[i] });
     });
   }
 });
