@@ -160,35 +160,76 @@ export function lz4Compress(src: usize, n: usize, dst: usize, cap: usize): usize
   return n < SMALL_LIMIT ? compress<u16>(src, n, dst, dst + cap) : compress<u32>(src, n, dst, dst + cap);
 }
 
+// For an offset below 16: which of the last `offset` bytes each byte of a vector repeats, and by how many bytes the
+// output may advance so that the pattern stays in phase.
+const PATTERNS = memory.data(256, 16);
+const STEPS = memory.data(16, 16);
+
+function initPatterns(): void {
+  for (let offset: usize = 1; offset < 16; offset++) {
+    for (let i: usize = 0; i < 16; i++) store<u8>(PATTERNS + (offset << 4) + i, <u8>(i % offset));
+    store<u8>(STEPS + offset, <u8>(16 - (16 % offset)));
+  }
+}
+
 /** Decodes one block into at most cap bytes; the decoded length, or −1 when the block is damaged or too long. */
 export function lz4Decompress(src: usize, n: usize, dst: usize, cap: usize): i32 {
+  if (!load<u8>(STEPS + 1)) initPatterns();
   let ip = src;
   const iend = src + n;
   let op = dst;
   const oend = dst + cap;
+  // Before these a short sequence (15 + 18 bytes at most) can be copied by whole vectors without a look at the ends.
+  const iwide = n > 32 ? iend - 32 : src;
+  const owide = cap > 64 ? oend - 64 : dst;
   while (ip < iend) {
     const token = <usize>load<u8>(ip++);
     let length = token >> 4;
-    if (length == 15) {
-      let b: usize;
-      do {
-        if (ip >= iend) return -1;
-        b = load<u8>(ip++);
-        length += b;
-        if (length > cap) return -1; // here already, so that no hostile length can wrap
-      } while (b == 255);
+    let offset: usize;
+    if (length < 15 && ip < iwide && op < owide) {
+      v128.store(op, v128.load(ip));
+      op += length;
+      offset = <usize>load<u16>(ip + length);
+      ip += length + 2;
+      length = token & 15;
+      if (length < 15 && offset >= 8 && offset <= op - dst) {
+        const from = op - offset;
+        store<u64>(op, load<u64>(from));
+        store<u64>(op, load<u64>(from, 8), 8);
+        store<u16>(op, load<u16>(from, 16), 16);
+        op += length + MIN_MATCH;
+        continue;
+      }
+    } else {
+      if (length == 15) {
+        let b: usize;
+        do {
+          if (ip >= iend) return -1;
+          b = load<u8>(ip++);
+          length += b;
+          if (length > cap) return -1; // here already, so that no hostile length can wrap
+        } while (b == 255);
+      }
+      if (length > iend - ip || length > oend - op) return -1;
+      const stop = op + length;
+      if (length < 1024 && iend - ip >= length + 16 && oend - stop >= 16) {
+        // A call to memory.copy costs more than these few vectors.
+        let from = ip;
+        do {
+          v128.store(op, v128.load(from));
+          op += 16;
+          from += 16;
+        } while (op < stop);
+      } else memory.copy(op, ip, length);
+      ip += length;
+      op = stop;
+      if (ip == iend) return <i32>(op - dst); // the last sequence has literals only
+      if (iend - ip < 2) return -1;
+      offset = <usize>load<u16>(ip);
+      ip += 2;
+      length = token & 15;
     }
-    if (length > iend - ip || length > oend - op) return -1;
-    if (length <= 16 && iend - ip >= 16 && oend - op >= 16) v128.store(op, v128.load(ip));
-    else memory.copy(op, ip, length);
-    ip += length;
-    op += length;
-    if (ip == iend) return <i32>(op - dst); // the last sequence has literals only
-    if (iend - ip < 2) return -1;
-    const offset = <usize>load<u16>(ip);
-    ip += 2;
     if (offset == 0 || offset > op - dst) return -1;
-    length = token & 15;
     if (length == 15) {
       let b: usize;
       do {
@@ -202,23 +243,22 @@ export function lz4Decompress(src: usize, n: usize, dst: usize, cap: usize): i32
     if (length > oend - op) return -1;
     let from = op - offset;
     const stop = op + length;
-    if (offset >= 16 && oend - stop >= 16) {
+    if (oend - stop < 16) {
+      do store<u8>(op++, load<u8>(from++));
+      while (op < stop);
+    } else if (offset >= 16) {
       do {
         v128.store(op, v128.load(from));
         op += 16;
         from += 16;
       } while (op < stop);
-    } else if (offset >= 8 && oend - stop >= 8) {
-      do {
-        store<u64>(op, load<u64>(from));
-        op += 8;
-        from += 8;
-      } while (op < stop);
-    } else if (offset == 1) {
-      memory.fill(op, load<u8>(from), length);
     } else {
-      do store<u8>(op++, load<u8>(from++));
-      while (op < stop);
+      const pattern = i8x16.swizzle(v128.load(from), v128.load(PATTERNS + (offset << 4)));
+      const step = <usize>load<u8>(STEPS + offset);
+      do {
+        v128.store(op, pattern);
+        op += step;
+      } while (op < stop);
     }
     op = stop;
   }

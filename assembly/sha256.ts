@@ -206,7 +206,7 @@ function vnext(w: v128, w1: v128, w9: v128, w14: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function swap(p: usize): v128 {
-  return i8x16.shuffle(v128.load(p), i8x16.splat(0), 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12);
+  return i8x16.swizzle(v128.load(p), i8x16(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
 }
 
 // @ts-ignore: decorator
