@@ -113,6 +113,7 @@ export class Creator {
         index: this.#store.index.share(),
         filesChanged: options.filesChanged,
         choice: choose(),
+        largestBlob: largestEntry(largestChunk, options.compression) - 1024,
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
       },
       onChunk: () => options.onProgress?.(this.#store.stats, this.#currentPath),

@@ -5,14 +5,13 @@
 //
 // Small files are gathered until the buffer is full, so that the hash kernels get many independent chunks at
 // once; larger ones go through the buffer window by window. Cut points never depend on that.
-import { crc32 } from "node:zlib";
 import { type Chunker, type ChunkerParams, createChunker } from "../../chunker/index.ts";
-import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
+import type { CompressionSpec } from "../../compress/index.ts";
 import type { Choice } from "../../core/choose.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import type { Core } from "../../core/index.ts";
-import { blocksOf, type KeyMaterial, Sealer } from "../../crypto/material.ts";
+import type { KeyMaterial } from "../../crypto/material.ts";
 import { idHasherKind } from "../ids.ts";
 import {
   align4,
@@ -29,11 +28,10 @@ import {
   type ReadRequest,
   writeFreshStat,
 } from "./messages.ts";
+import { ChunkSealing } from "./sealing.ts";
 
-/** CRC, size, tag and key before the data of a PUT entry. */
-const PUT_HEADER = 4 + 4 + 1 + 32;
-const TAG_PUT = 0;
 const MAX_BATCH_CHUNKS = 512;
+const MAX_PLANNED = 1024;
 const RECENT_LIMIT = 1 << 14;
 
 /** How the engine reaches files; src/runtime gives the real one. */
@@ -54,6 +52,8 @@ export interface EngineSetup {
   index: HashIndexShare;
   filesChanged: FilesChanged;
   choice: Choice;
+  /** Bytes of the largest compressed chunk there can be. */
+  largestBlob: number;
   /** Bytes of the read buffer; at least twice the largest chunk. */
   bufferBytes: number;
 }
@@ -77,6 +77,15 @@ interface BatchFile {
   stat: FreshStat | undefined;
 }
 
+/** A record to be written once the chunks before it are sealed. */
+interface Planned {
+  kind: number;
+  length: number;
+  entryBytes: number;
+  idAt: number;
+  file: BatchFile | undefined;
+}
+
 class Vanished extends Error {
   readonly code: string;
   constructor(code: string, message: string) {
@@ -93,15 +102,12 @@ export class Engine {
   readonly #setup: EngineSetup;
   readonly #chunker: Chunker;
   readonly #hasher: Hasher;
-  readonly #sealer: Sealer;
-  readonly #compressor: Compressor;
+  readonly #sealing: ChunkSealing;
   #index: HashIndex;
   readonly #buffer: number;
   readonly #capacity: number;
   readonly #table: number;
   readonly #ids: number;
-  #scratch = new Uint8Array(64 * 1024);
-  #scratchView = new DataView(this.#scratch.buffer);
   #nonce = 0;
   #nonceEnd = 0;
   #recent = new Set<string>();
@@ -110,6 +116,7 @@ export class Engine {
   readonly #pointers: number[] = [];
   readonly #lengths: number[] = [];
   readonly #batch: BatchFile[] = [];
+  readonly #planned: Planned[] = [];
 
   constructor(core: Core, files: FileSource, setup: EngineSetup) {
     this.#core = core;
@@ -117,8 +124,7 @@ export class Engine {
     this.#setup = setup;
     this.#chunker = createChunker(core, setup.chunker, setup.material.chunkSeed);
     this.#hasher = createHasher(core, idHasherKind(setup.material), setup.choice);
-    this.#sealer = new Sealer(setup.material, core);
-    this.#compressor = createCompressor(setup.compression, core);
+    this.#sealing = new ChunkSealing(core, setup.material, setup.compression, setup.choice, setup.largestBlob);
     this.#index = HashIndex.attach(setup.index);
     this.#capacity = setup.bufferBytes;
     this.#buffer = core.alloc(setup.bufferBytes);
@@ -258,6 +264,7 @@ export class Engine {
       this.#push(this.#buffer + done, part);
       for (const n of part) done += n;
       yield* this.#chunks(0, this.#hashBatch());
+      yield* this.#emit();
       this.#pointers.length = 0;
       this.#lengths.length = 0;
     }
@@ -307,9 +314,11 @@ export class Engine {
     for (const file of this.#batch) {
       yield* this.#chunks(from, file.chunksEnd);
       from = file.chunksEnd;
-      yield* this.#end(file);
+      this.#planned.push({ kind: RECORD_END, length: 0, entryBytes: 0, idAt: 0, file });
+      if (this.#planned.length >= MAX_PLANNED) yield* this.#emit();
     }
     if (from !== hashed) yield* this.#chunks(from, hashed);
+    yield* this.#emit();
     this.#pointers.length = 0;
     this.#lengths.length = 0;
     this.#batch.length = 0;
@@ -328,55 +337,50 @@ export class Engine {
     return n;
   }
 
+  /** Handles the chunks [from, to) of the batch: known ones are recorded, new ones staged and sealed in groups. */
   *#chunks(from: number, to: number): Generator<Need, void> {
     for (let i = from; i < to; i++) {
       const idAt = this.#ids + i * 32;
       const length = this.#lengths[i]!;
-      let memory = this.#core.u8;
+      const memory = this.#core.u8;
       let known = this.#index.find(memory, idAt) >= 0;
-      let name = "";
       if (!known) {
-        name = latin1(memory, idAt);
+        const name = latin1(memory, idAt);
         known = this.#recent.has(name);
+        if (!known) {
+          if (this.#recent.size >= RECENT_LIMIT) this.#recent.clear();
+          this.#recent.add(name);
+        }
       }
-      if (known) {
-        if (this.slot.recordPos + CHUNK_RECORD_BYTES > this.slot.view.byteLength) yield "slot";
-        this.#chunkRecord(RECORD_KNOWN, length, 0, idAt);
-        continue;
-      }
-      const compressed = this.#compressor.compress(
-        memory.subarray(this.#pointers[i]!, this.#pointers[i]! + length),
-      );
-      const total = PUT_HEADER + this.#sealer.overhead + compressed.length;
-      if (this.#nonce + blocksOf(compressed.length) > this.#nonceEnd) yield "nonces";
-      if (
-        this.slot.entryPos + total > this.slot.entries.length ||
-        this.slot.recordPos + CHUNK_RECORD_BYTES > this.slot.view.byteLength
-      ) {
-        yield "slot";
-      }
-      memory = this.#core.u8;
-      this.#entry(compressed, total, memory.subarray(idAt, idAt + 32));
-      this.#chunkRecord(RECORD_NEW, length, total, idAt);
-      if (this.#recent.size >= RECENT_LIMIT) this.#recent.clear();
-      this.#recent.add(name);
+      if (!known && !this.#sealing.fits(length)) yield* this.#emit();
+      const entryBytes = known ? 0 : this.#sealing.stage(this.#pointers[i]!, length, idAt);
+      this.#planned.push({ kind: known ? RECORD_KNOWN : RECORD_NEW, length, entryBytes, idAt, file: undefined });
     }
   }
 
-  #entry(compressed: Uint8Array, total: number, id: Uint8Array): void {
-    if (this.#scratch.length < total) {
-      this.#scratch = new Uint8Array(total * 2);
-      this.#scratchView = new DataView(this.#scratch.buffer);
+  /** Seals what is staged and writes the planned records. Ids must still lie where the plan says. */
+  *#emit(): Generator<Need, void> {
+    if (this.#planned.length === 0) return;
+    const recordBytes = this.#planned.length * END_RECORD_BYTES;
+    if (
+      this.slot.entryPos + this.#sealing.entryBytes > this.slot.entries.length ||
+      this.slot.recordPos + recordBytes > this.slot.view.byteLength
+    ) {
+      yield "slot";
     }
-    const scratch = this.#scratch;
-    this.#scratchView.setUint32(4, total, true);
-    scratch[8] = TAG_PUT;
-    scratch.set(id, 9);
-    this.#sealer.sealInto(compressed, scratch, PUT_HEADER, this.#nonce);
-    if (this.#sealer.info.encrypted) this.#nonce += blocksOf(compressed.length);
-    this.#scratchView.setUint32(0, crc32(scratch.subarray(4, total)), true);
-    this.slot.entries.set(scratch.subarray(0, total), this.slot.entryPos);
-    this.slot.entryPos += total;
+    if (this.#sealing.count > 0) {
+      const { blocks } = this.#sealing;
+      if (this.#nonce + blocks > this.#nonceEnd) yield "nonces";
+      const entries = this.#sealing.seal(this.#nonce);
+      this.#nonce += blocks;
+      this.slot.entries.set(entries, this.slot.entryPos);
+      this.slot.entryPos += entries.length;
+    }
+    for (const plan of this.#planned) {
+      if (plan.file) this.#endRecord(plan.file);
+      else this.#chunkRecord(plan.kind, plan.length, plan.entryBytes, plan.idAt);
+    }
+    this.#planned.length = 0;
   }
 
   #chunkRecord(kind: number, size: number, entryBytes: number, idAt: number): void {
@@ -389,8 +393,7 @@ export class Engine {
     this.slot.recordPos = p + CHUNK_RECORD_BYTES;
   }
 
-  *#end(file: BatchFile): Generator<Need, void> {
-    if (this.slot.recordPos + END_RECORD_BYTES > this.slot.view.byteLength) yield "slot";
+  #endRecord(file: BatchFile): void {
     const { view } = this.slot;
     const p = this.slot.recordPos;
     view.setUint32(p, RECORD_END, true);

@@ -1,0 +1,61 @@
+// The batched sealing of the create pipeline gives the very bytes the plain Sealer gives.
+import { crc32 } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { ChunkSealing, PUT_HEADER } from "../../../src/archive/pipeline/sealing.ts";
+import { createCompressor, parseCompression } from "../../../src/compress/index.ts";
+import { choose, wasmOnly } from "../../../src/core/choose.ts";
+import { Core, coreModule } from "../../../src/core/index.ts";
+import { blocksOf, type KeyMaterial, Sealer } from "../../../src/crypto/material.ts";
+import { randomBytes } from "../../support/tree.ts";
+
+const material = (mode: KeyMaterial["mode"]): KeyMaterial => {
+  const long = mode.endsWith("blake2") ? 128 : 32;
+  return {
+    mode,
+    encKey: randomBytes(32, 1),
+    encHmacKey: randomBytes(long, 2),
+    idKey: randomBytes(long, 3),
+    chunkSeed: 4,
+  };
+};
+
+describe.each(["none", "authenticated", "repokey", "repokey-blake2"] as const)("%s", (mode) => {
+  it.each(["lz4", "none", "zlib,1", "auto,zlib,1"])("%s", (spec) => {
+    for (const choice of [choose(), wasmOnly]) {
+      const core = new Core(coreModule());
+      const compression = parseCompression(spec);
+      const sealing = new ChunkSealing(core, material(mode), compression, choice, 1 << 20);
+      const sealer = new Sealer(material(mode));
+      const codec = createCompressor(compression, core);
+      const at = core.alloc(1 << 20);
+      const idAt = core.alloc(32);
+      let nonce = 2 ** 33 - 7;
+      for (let round = 0; round < 3; round++) {
+        const expected: Uint8Array[] = [];
+        let counter = nonce;
+        for (const [i, n] of [1, 15, 16, 17, 70_000, 4096, 1000].entries()) {
+          const data = i % 2 ? randomBytes(n, i + round) : Buffer.alloc(n, "text ");
+          const id = randomBytes(32, 50 + i);
+          core.u8.set(data, at);
+          core.u8.set(id, idAt);
+          expect(sealing.fits(n)).toBe(true);
+          sealing.stage(at, n, idAt);
+          const blob = codec.compress(new Uint8Array(data));
+          const entry = new Uint8Array(PUT_HEADER + blob.length + sealer.overhead);
+          const view = new DataView(entry.buffer);
+          view.setUint32(4, entry.length, true);
+          entry.set(id, 9);
+          sealer.sealInto(blob, entry, PUT_HEADER, counter);
+          if (sealer.info.encrypted) counter += blocksOf(blob.length);
+          view.setUint32(0, crc32(entry.subarray(4)), true);
+          expected.push(entry);
+        }
+        expect(sealing.blocks).toBe(counter - nonce);
+        expect(sealing.entryBytes).toBe(expected.reduce((n, e) => n + e.length, 0));
+        expect(Buffer.from(sealing.seal(nonce))).toEqual(Buffer.concat(expected));
+        expect(sealing.count).toBe(0);
+        nonce = counter;
+      }
+    }
+  });
+});
