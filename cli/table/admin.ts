@@ -112,7 +112,17 @@ const exportTar: CommandSpec = {
   about: [
     "Writes an archive, or parts of it, as a tar stream to FILE, - for standard output. By the end of its name (.tar.gz, .tgz, .tar.bz2, .tar.xz, .tar.zst, .tar.lz4) the stream is compressed. Flags, and times other than the modification time, have no place in it.",
   ],
-  options: [tarFilter(), list("list the items"), ...patternOptions, stripComponents],
+  options: [
+    tarFilter(),
+    valued("--tar-format", "FORMAT", "GNU, or PAX with extended attributes and ACLs (default: GNU)", {
+      default: "GNU",
+      choices: ["GNU", "PAX"],
+      own: true,
+    }),
+    list("list the items"),
+    ...patternOptions,
+    stripComponents,
+  ],
   positionals: [
     archive("archive to export"),
     { name: "tarfile", label: "FILE", help: "tar file, - for standard output" },
