@@ -1,6 +1,7 @@
 // import-tar: a tar stream becomes an archive.
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { checkArchiveName } from "../../src/archive/create.ts";
+import { storedParams } from "../../src/archive/recreate.ts";
 import { cacheManifest, openCache } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";
 import { importTar } from "../../src/archive/tar-import.ts";
@@ -8,7 +9,6 @@ import { ArchiveWriter } from "../../src/archive/writer.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
 import { archiveDocument, archiveSummary } from "../archive-output.ts";
 import type { Args } from "../args.ts";
-import { storedChunkerParams } from "../chunker-params.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser } from "../identity.ts";
 import { withManifest } from "../repository.ts";
@@ -36,7 +36,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
           store,
           name,
           identity: { cmdline: commandLine(ctx), cwd: process.cwd(), ...hostAndUser(ctx.env) },
-          chunkerParams: storedChunkerParams(chunker),
+          chunkerParams: storedParams(chunker),
           commitCache: async () => {
             cache.commit(cacheManifest(manifest));
             cache.beginTxn();

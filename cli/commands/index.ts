@@ -41,6 +41,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   "key migrate-to-repokey": () => import("./key/migrate-to-repokey.ts"),
   list: () => import("./list.ts"),
   prune: () => import("./prune.ts"),
+  recreate: () => import("./recreate.ts"),
   rename: () => import("./rename.ts"),
   serve: () => import("./serve.ts"),
   umount: () => import("./umount.ts"),
