@@ -1,5 +1,6 @@
 // Decrypted chunks in memory, bounded by their bytes; the one not used for longest goes first. Two readers that
 // want the same chunk at once wait for one read. A chunk that is not there is remembered as missing, too.
+import { decrypted } from "./garbage.ts";
 import type { MountSource } from "./source.ts";
 
 /** The 32 bytes of an id as a string with one character a byte: a key for a Map. */
@@ -91,6 +92,7 @@ export class ChunkCache {
   #keep(key: string, data: Uint8Array | undefined): void {
     this.#chunks.set(key, data ?? MISSING);
     this.#bytes += data?.length ?? 0;
+    decrypted(data?.length ?? 0);
     for (const [oldest, old] of this.#chunks) {
       if (this.#bytes <= this.#limit || this.#chunks.size <= 1) break;
       this.#chunks.delete(oldest);

@@ -98,8 +98,8 @@ export class FileSystem {
     this.#source = source;
     this.#options = options;
     this.#times = [options.now];
-    this.#metadata = new ChunkCache(source, options.metadataCacheBytes ?? 6 * MIB);
-    this.#data = new ChunkCache(source, options.dataCacheBytes ?? 16 * MIB);
+    this.#metadata = new ChunkCache(source, options.metadataCacheBytes ?? 4 * MIB);
+    this.#data = new ChunkCache(source, options.dataCacheBytes ?? 8 * MIB);
     this.#loader = new Loader(source, this.tree, this.#metadata, options);
   }
 

@@ -6,6 +6,7 @@ import { fsDecode } from "../format/bytes.ts";
 import type { ChunkCache } from "./chunk-cache.ts";
 import { idKey } from "./chunk-cache.ts";
 import { FUSE_NAME_MAX, S_IFDIR, S_IFLNK, S_IFMT } from "./constants.ts";
+import { collectSoon } from "./garbage.ts";
 import {
   ItemFormatError,
   ItemReader,
@@ -120,6 +121,7 @@ export class Loader {
       if (!this.#options.versions) this.#tree.clear(top);
       throw e;
     }
+    collectSoon();
     const took = ((performance.now() - begun) / 1000).toFixed(2);
     this.#options.log?.("debug", `mount: loaded archive ${archive.name} in ${took} s`);
   }
