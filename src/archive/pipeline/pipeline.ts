@@ -135,13 +135,13 @@ export class CreatePipeline {
 
   /** Sends the current batch and waits until every file is done. */
   async drain(): Promise<void> {
-    await this.#dispatch();
+    await this.#dispatch(false);
     while (this.#lanes.some((lane) => lane.queue.length > 0)) await this.#progress(true);
   }
 
   /** Sends what is gathered and takes in what has arrived; waits for something to arrive if told to. */
   async flush(wait: boolean): Promise<void> {
-    await this.#dispatch();
+    await this.#dispatch(false);
     if (this.#lanes.length > 0) await this.#progress(wait);
   }
 
@@ -207,8 +207,10 @@ export class CreatePipeline {
     await take();
   }
 
-  async #dispatch(): Promise<void> {
-    if (this.#batch.length > 0) this.#start();
+  /** @param full false for a batch sent before it is full: that alone is no reason to start workers. An unchanged
+   *  tree has a few new files, and two threads cost more than reading those here. */
+  async #dispatch(full = true): Promise<void> {
+    if (this.#batch.length > 0 && (full || this.#batchBytes > BATCH_BYTES)) this.#start();
     while (this.#batch.length > 0) {
       const batch = this.#batch;
       if (this.#lanes.length === 0) {
