@@ -36,6 +36,8 @@ export interface ContextInit {
   exit: ExitStatus;
   args: Args;
   progress: ProgressContext;
+  /** Runs another command line in these surroundings; see Context.run. */
+  run: (argv: readonly string[]) => Promise<number>;
 }
 
 export class Context {
@@ -56,6 +58,8 @@ export class Context {
   /** As --workers or ALCOVE_WORKERS say; undefined: choose. */
   readonly workers: number | undefined;
   readonly showProgress: boolean;
+  /** Runs another command line, its standard output dropped. @returns its exit code */
+  readonly run: (argv: readonly string[]) => Promise<number>;
   private readonly progressContext: ProgressContext;
   private readonly listFilter: string | undefined;
   private readonly listing: boolean;
@@ -72,6 +76,7 @@ export class Context {
     this.signal = init.signal;
     this.exit = init.exit;
     this.progressContext = init.progress;
+    this.run = init.run;
     this.showProgress = init.progress.enabled;
     const { args } = init;
     this.iec = args.flag("iec");

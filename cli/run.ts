@@ -9,7 +9,7 @@ import { classify, EXIT_ERROR, ExitStatus } from "./exit.ts";
 import { Logger } from "./output/log.ts";
 import { ProgressLine } from "./output/progress.ts";
 import { Prompter } from "./output/prompts.ts";
-import type { OutStream } from "./output/stream.ts";
+import { MemoryStream, type OutStream } from "./output/stream.ts";
 import { type Parsed, parse } from "./parse.ts";
 import { SignalAbort } from "./signals.ts";
 import { UsageError } from "./usage.ts";
@@ -97,6 +97,10 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
     signal: world.signal,
     exit,
     args,
+    run: (argv) => {
+      const { onContext: _, ...rest } = world;
+      return runCommandLine(argv, { ...rest, stdout: new MemoryStream() });
+    },
     progress: {
       log,
       line: progressLine,

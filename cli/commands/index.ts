@@ -8,6 +8,8 @@ export interface CommandModule {
 }
 
 export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  "benchmark cpu": () => import("./benchmark/cpu.ts"),
+  "benchmark crud": () => import("./benchmark/crud.ts"),
   "break-lock": () => import("./break-lock.ts"),
   compact: () => import("./compact.ts"),
   completions: () => import("./completions.ts"),
