@@ -11,6 +11,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   "benchmark cpu": () => import("./benchmark/cpu.ts"),
   "benchmark crud": () => import("./benchmark/crud.ts"),
   "break-lock": () => import("./break-lock.ts"),
+  check: () => import("./check.ts"),
   compact: () => import("./compact.ts"),
   completions: () => import("./completions.ts"),
   config: () => import("./config.ts"),
