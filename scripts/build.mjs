@@ -6,6 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { embedCodecs } from "./embed-codecs.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const require = createRequire(import.meta.url);
@@ -60,5 +61,6 @@ async function bundle() {
   }
 }
 
-if (existsSync("assembly/index.ts")) buildWasm();
+buildWasm();
+embedCodecs();
 if (process.argv[2] !== "wasm") await bundle();
