@@ -11,7 +11,13 @@ export class AlcoveError extends Error {
   readonly args: readonly unknown[];
   /** What the user can do now, where that helps. */
   hint: string | undefined;
-  constructor(message: string, msgid = "Error", exitCode = 2, args: readonly unknown[] = [message], hint?: string) {
+  constructor(
+    message: string,
+    msgid = "Error",
+    exitCode = 2,
+    args: readonly unknown[] = [message],
+    hint?: string,
+  ) {
     super(message);
     this.name = msgid;
     this.msgid = msgid;
@@ -29,13 +35,29 @@ export class ArgumentError extends AlcoveError {}
 
 /** Data that fails a checksum, MAC, id or format check. It is never returned as data. */
 export class IntegrityError extends AlcoveError {
-  constructor(message: string, msgid = "IntegrityError", exitCode = 90, args: readonly unknown[] = [message], hint?: string) {
+  constructor(
+    message: string,
+    msgid = "IntegrityError",
+    exitCode = 90,
+    args: readonly unknown[] = [message],
+    hint?: string,
+  ) {
     super(message, msgid, exitCode, args, hint);
   }
 }
 
-type Base = new (message: string, msgid: string, code: number, args: readonly unknown[], hint?: string) => AlcoveError;
-type ErrorClass<A extends unknown[]> = { new (...args: A): AlcoveError; readonly msgid: string; readonly exitCode: number };
+type Base = new (
+  message: string,
+  msgid: string,
+  code: number,
+  args: readonly unknown[],
+  hint?: string,
+) => AlcoveError;
+type ErrorClass<A extends unknown[]> = {
+  new (...args: A): AlcoveError;
+  readonly msgid: string;
+  readonly exitCode: number;
+};
 
 const registry = new Map<string, ErrorClass<never[]>>();
 
@@ -57,10 +79,18 @@ function define<A extends unknown[]>(
   return cls as unknown as ErrorClass<A>;
 }
 
-const error = <A extends unknown[]>(msgid: string, code: number, text: (...args: A) => string, hint?: (...args: A) => string) =>
-  define(AlcoveError, msgid, code, text, hint);
-const integrity = <A extends unknown[]>(msgid: string, code: number, text: (...args: A) => string, hint?: (...args: A) => string) =>
-  define(IntegrityError as unknown as Base, msgid, code, text, hint);
+const error = <A extends unknown[]>(
+  msgid: string,
+  code: number,
+  text: (...args: A) => string,
+  hint?: (...args: A) => string,
+) => define(AlcoveError, msgid, code, text, hint);
+const integrity = <A extends unknown[]>(
+  msgid: string,
+  code: number,
+  text: (...args: A) => string,
+  hint?: (...args: A) => string,
+) => define(IntegrityError as unknown as Base, msgid, code, text, hint);
 const warning = <A extends unknown[]>(msgid: string, code: number, text: (...args: A) => string) =>
   define(AlcoveWarning, msgid, code, text);
 
@@ -134,14 +164,22 @@ export const ParentPathDoesNotExist = error(
   (path: string) => `The parent directory of the repository [${path}] does not exist.`,
   () => "Create it first, or add --make-parent-dirs.",
 );
-export const PathAlreadyExists = error("Repository.PathAlreadyExists", 19, (path: string) => `There is already something at ${path}.`);
+export const PathAlreadyExists = error(
+  "Repository.PathAlreadyExists",
+  19,
+  (path: string) => `There is already something at ${path}.`,
+);
 export const StorageQuotaExceeded = error(
   "Repository.StorageQuotaExceeded",
   20,
   (quota: string, used: string) => `The storage quota (${quota}) has been exceeded (${used}).`,
   () => "Delete some archives and compact, or raise the quota.",
 );
-export const PathPermissionDenied = error("Repository.PathPermissionDenied", 21, (path: string) => `Permission denied: ${path}`);
+export const PathPermissionDenied = error(
+  "Repository.PathPermissionDenied",
+  21,
+  (path: string) => `Permission denied: ${path}`,
+);
 export const MandatoryFeatureUnsupported = error(
   "MandatoryFeatureUnsupported",
   25,
@@ -155,12 +193,21 @@ export const UnsupportedManifestError = error(
 );
 
 // Archive
-export const ArchiveAlreadyExists = error("Archive.AlreadyExists", 30, (name: string) => `Archive ${name} already exists`);
-export const ArchiveDoesNotExist = error("Archive.DoesNotExist", 31, (name: string) => `Archive ${name} does not exist`);
+export const ArchiveAlreadyExists = error(
+  "Archive.AlreadyExists",
+  30,
+  (name: string) => `Archive ${name} already exists`,
+);
+export const ArchiveDoesNotExist = error(
+  "Archive.DoesNotExist",
+  31,
+  (name: string) => `Archive ${name} does not exist`,
+);
 export const IncompatibleFilesystemEncoding = error(
   "Archive.IncompatibleFilesystemEncodingError",
   32,
-  (name: string, encoding: string) => `The file name "${name}" cannot be expressed in the file system's encoding ${encoding}.`,
+  (name: string, encoding: string) =>
+    `The file name "${name}" cannot be expressed in the file system's encoding ${encoding}.`,
 );
 
 // Key
@@ -179,37 +226,75 @@ export const KeyfileNotFound = error(
   42,
   (location: string, where: string) => `No key file for repository ${location} found in ${where}.`,
 );
-export const NotABorgKeyFile = error("NotABorgKeyFile", 43, () => "This file is not a Borg key backup, aborting.");
-export const RepoKeyNotFound = error("RepoKeyNotFoundError", 44, (location: string) => `No key in the config of repository ${location}.`);
-export const RepoIdMismatch = error("RepoIdMismatch", 45, () => "This key backup belongs to another repository, aborting.");
-export const UnencryptedRepo = error("UnencryptedRepo", 46, () => "An unencrypted repository has no key to manage.");
+export const NotABorgKeyFile = error(
+  "NotABorgKeyFile",
+  43,
+  () => "This file is not a Borg key backup, aborting.",
+);
+export const RepoKeyNotFound = error(
+  "RepoKeyNotFoundError",
+  44,
+  (location: string) => `No key in the config of repository ${location}.`,
+);
+export const RepoIdMismatch = error(
+  "RepoIdMismatch",
+  45,
+  () => "This key backup belongs to another repository, aborting.",
+);
+export const UnencryptedRepo = error(
+  "UnencryptedRepo",
+  46,
+  () => "An unencrypted repository has no key to manage.",
+);
 export const UnknownKeyType = error("UnknownKeyType", 47, (type: string) => `Key type ${type} is unknown.`);
 export const UnsupportedPayloadError = error(
   "UnsupportedPayloadError",
   48,
-  (type: string | number) => `Unsupported payload type ${type}; a newer version is needed for this repository.`,
+  (type: string | number) =>
+    `Unsupported payload type ${type}; a newer version is needed for this repository.`,
 );
-export const NoPassphraseFailure = error("NoPassphraseFailure", 50, (why: string) => `Cannot get a passphrase: ${why}`);
-export const PasscommandFailure = error("PasscommandFailure", 51, (why: string) => `BORG_PASSCOMMAND failed: ${why}`);
+export const NoPassphraseFailure = error(
+  "NoPassphraseFailure",
+  50,
+  (why: string) => `Cannot get a passphrase: ${why}`,
+);
+export const PasscommandFailure = error(
+  "PasscommandFailure",
+  51,
+  (why: string) => `BORG_PASSCOMMAND failed: ${why}`,
+);
 export const PassphraseWrong = error(
   "PassphraseWrong",
   52,
   () => "The passphrase from BORG_PASSPHRASE, BORG_PASSCOMMAND or BORG_PASSPHRASE_FD is not the right one.",
 );
-export const PasswordRetriesExceeded = error("PasswordRetriesExceeded", 53, () => "Too many wrong passphrases.");
+export const PasswordRetriesExceeded = error(
+  "PasswordRetriesExceeded",
+  53,
+  () => "Too many wrong passphrases.",
+);
 
 // Cache and security directory
-export const CacheInitAborted = error("Cache.CacheInitAbortedError", 60, () => "Cache initialization aborted");
+export const CacheInitAborted = error(
+  "Cache.CacheInitAbortedError",
+  60,
+  () => "Cache initialization aborted",
+);
 export const EncryptionMethodMismatch = error(
   "Cache.EncryptionMethodMismatch",
   61,
   () => "The repository's encryption method has changed since the last access, refusing to continue",
 );
-export const RepositoryAccessAborted = error("Cache.RepositoryAccessAborted", 62, () => "Repository access aborted");
+export const RepositoryAccessAborted = error(
+  "Cache.RepositoryAccessAborted",
+  62,
+  () => "Repository access aborted",
+);
 export const RepositoryIDNotUnique = error(
   "Cache.RepositoryIDNotUnique",
   63,
-  () => "The cache is newer than the repository: are there several repositories with the same id, updated independently?",
+  () =>
+    "The cache is newer than the repository: are there several repositories with the same id, updated independently?",
 );
 export const RepositoryReplay = error(
   "Cache.RepositoryReplay",
@@ -221,25 +306,51 @@ export const RepositoryReplay = error(
 // Locks
 export const LockError = error("LockError", 70, (path: string) => `Failed to acquire the lock ${path}.`);
 export const LockErrorT = error("LockErrorT", 71, (path: string) => `Failed to acquire the lock ${path}.`);
-export const LockFailed = error("LockFailed", 72, (path: string, why: string) => `Failed to create the lock ${path} (${why}).`);
+export const LockFailed = error(
+  "LockFailed",
+  72,
+  (path: string, why: string) => `Failed to create the lock ${path} (${why}).`,
+);
 export const LockTimeout = error(
   "LockTimeout",
   73,
-  (path: string, holder?: string) => `Failed to acquire the lock ${path} (timeout)${holder ? `: ${holder}` : ""}.`,
-  () => "Wait for the other program (--lock-wait SECONDS). If it is surely gone: alcove break-lock REPOSITORY",
+  (path: string, holder?: string) =>
+    `Failed to acquire the lock ${path} (timeout)${holder ? `: ${holder}` : ""}.`,
+  () =>
+    "Wait for the other program (--lock-wait SECONDS). If it is surely gone: alcove break-lock REPOSITORY",
 );
-export const NotLocked = error("NotLocked", 74, (path: string) => `Failed to release the lock ${path} (it was not locked).`);
-export const NotMyLock = error("NotMyLock", 75, (path: string) => `Failed to release the lock ${path} (it is held, but not by me).`);
+export const NotLocked = error(
+  "NotLocked",
+  74,
+  (path: string) => `Failed to release the lock ${path} (it was not locked).`,
+);
+export const NotMyLock = error(
+  "NotMyLock",
+  75,
+  (path: string) => `Failed to release the lock ${path} (it is held, but not by me).`,
+);
 
 // Remote
-export const ConnectionClosed = error("ConnectionClosed", 80, () => "The connection was closed by the remote host.");
+export const ConnectionClosed = error(
+  "ConnectionClosed",
+  80,
+  () => "The connection was closed by the remote host.",
+);
 export const ConnectionClosedWithHint = error(
   "ConnectionClosedWithHint",
   81,
   (hint: string) => `The connection was closed by the remote host. ${hint}`,
 );
-export const InvalidRPCMethod = error("InvalidRPCMethod", 82, (name: string) => `RPC method ${name} is not valid.`);
-export const PathNotAllowed = error("PathNotAllowed", 83, (path: string) => `Repository path not allowed: ${path}`);
+export const InvalidRPCMethod = error(
+  "InvalidRPCMethod",
+  82,
+  (name: string) => `RPC method ${name} is not valid.`,
+);
+export const PathNotAllowed = error(
+  "PathNotAllowed",
+  83,
+  (path: string) => `Repository path not allowed: ${path}`,
+);
 export const RPCServerOutdated = error(
   "RemoteRepository.RPCServerOutdated",
   84,
@@ -262,9 +373,21 @@ export const ConnectionBrokenWithHint = error(
 );
 
 // Integrity
-export const FileIntegrityError = integrity("FileIntegrityError", 91, (path: string) => `File failed its integrity check: ${path}`);
-export const DecompressionError = integrity("DecompressionError", 92, (why: string) => `Decompression error: ${why}`);
-export const ArchiveTAMInvalid = integrity("ArchiveTAMInvalid", 95, (why: string) => `Data integrity error: ${why}`);
+export const FileIntegrityError = integrity(
+  "FileIntegrityError",
+  91,
+  (path: string) => `File failed its integrity check: ${path}`,
+);
+export const DecompressionError = integrity(
+  "DecompressionError",
+  92,
+  (why: string) => `Decompression error: ${why}`,
+);
+export const ArchiveTAMInvalid = integrity(
+  "ArchiveTAMInvalid",
+  95,
+  (why: string) => `Data integrity error: ${why}`,
+);
 export const ArchiveTAMRequired = integrity(
   "ArchiveTAMRequiredError",
   96,
@@ -272,34 +395,57 @@ export const ArchiveTAMRequired = integrity(
   () => "If you trust the repository's content, run: alcove upgrade --archives-tam REPOSITORY",
 );
 export const TAMInvalid = integrity("TAMInvalid", 97, (why: string) => `Data integrity error: ${why}`);
-export const TAMRequired = integrity("TAMRequiredError", 98, () => "The manifest is not authenticated, but this repository requires it.");
+export const TAMRequired = integrity(
+  "TAMRequiredError",
+  98,
+  () => "The manifest is not authenticated, but this repository requires it.",
+);
 export const TAMUnsupportedSuite = integrity(
   "TAMUnsupportedSuiteError",
   99,
-  (suite: string) => `The manifest cannot be verified: unsupported suite ${suite}; a newer version is needed.`,
+  (suite: string) =>
+    `The manifest cannot be verified: unsupported suite ${suite}; a newer version is needed.`,
 );
 
 // Warnings
-export const FileChangedWarning = warning("FileChangedWarning", 100, (path: string) => `${path}: file changed while we backed it up`);
+export const FileChangedWarning = warning(
+  "FileChangedWarning",
+  100,
+  (path: string) => `${path}: file changed while we backed it up`,
+);
 export const IncludePatternNeverMatched = warning(
   "IncludePatternNeverMatchedWarning",
   101,
   (pattern: string) => `Include pattern '${pattern}' never matched.`,
 );
-export const BackupError = warning("BackupError", 102, (path: string, why?: string) => `${path}: ${why ?? "backup error"}`);
+export const BackupError = warning(
+  "BackupError",
+  102,
+  (path: string, why?: string) => `${path}: ${why ?? "backup error"}`,
+);
 export const BackupRaceCondition = warning(
   "BackupRaceConditionError",
   103,
-  (path: string) => `${path}: file type or inode changed while we backed it up (race condition, skipped file)`,
+  (path: string) =>
+    `${path}: file type or inode changed while we backed it up (race condition, skipped file)`,
 );
 export const BackupOSError = warning("BackupOSError", 104, (path: string, why: string) => `${path}: ${why}`);
-export const BackupPermissionError = warning("BackupPermissionError", 105, (path: string, why: string) => `${path}: ${why}`);
+export const BackupPermissionError = warning(
+  "BackupPermissionError",
+  105,
+  (path: string, why: string) => `${path}: ${why}`,
+);
 export const BackupIOError = warning("BackupIOError", 106, (path: string, why: string) => `${path}: ${why}`);
-export const BackupFileNotFound = warning("BackupFileNotFoundError", 107, (path: string, why: string) => `${path}: ${why}`);
+export const BackupFileNotFound = warning(
+  "BackupFileNotFoundError",
+  107,
+  (path: string, why: string) => `${path}: ${why}`,
+);
 export const BackupSymlinkParent = warning(
   "BackupSymlinkParentError",
   108,
-  (path: string) => `${path}: not extracted, a parent directory is a symlink (malicious or corrupted archive)`,
+  (path: string) =>
+    `${path}: not extracted, a parent directory is a symlink (malicious or corrupted archive)`,
 );
 export const BackupPathTraversal = warning(
   "BackupPathTraversalError",
@@ -309,7 +455,8 @@ export const BackupPathTraversal = warning(
 export const BackupHardlinkSource = warning(
   "BackupHardlinkSourceError",
   110,
-  (path: string) => `${path}: not extracted, the hard link's source path is unsafe (malicious or corrupted archive)`,
+  (path: string) =>
+    `${path}: not extracted, the hard link's source path is unsafe (malicious or corrupted archive)`,
 );
 
 /** The warning Borg gives for a failed system call on one file: by errno, one of the BackupOSError family. */

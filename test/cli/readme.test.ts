@@ -17,7 +17,10 @@ it("runs the README's commands", () => {
   const bin = box.path("bin");
   mkdirSync(bin);
   const [program, ...rest] = alcoveCommand();
-  writeFileSync(join(bin, "alcove"), `#!/bin/sh\nexec '${program}' ${rest.map((a) => `'${a}'`).join(" ")} "$@"\n`);
+  writeFileSync(
+    join(bin, "alcove"),
+    `#!/bin/sh\nexec '${program}' ${rest.map((a) => `'${a}'`).join(" ")} "$@"\n`,
+  );
   chmodSync(join(bin, "alcove"), 0o755);
   mkdirSync(box.path("documents"));
   writeFileSync(box.path("documents/letter.txt"), "Dear reader,\n");

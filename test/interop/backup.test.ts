@@ -5,7 +5,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Sandbox } from "../support/programs.ts";
 import { describeTree, makeTree } from "../support/tree.ts";
 
-const modes = ["none", "authenticated", "authenticated-blake2", "repokey", "repokey-blake2", "keyfile", "keyfile-blake2"];
+const modes = [
+  "none",
+  "authenticated",
+  "authenticated-blake2",
+  "repokey",
+  "repokey-blake2",
+  "keyfile",
+  "keyfile-blake2",
+];
 const codecs = ["none", "lz4", "zstd,3", "zlib,6", "lzma,6", "auto,lzma,6", "obfuscate,110,lz4"];
 
 describe.each(modes)("encryption %s", (mode) => {
@@ -66,7 +74,9 @@ describe.each(modes)("encryption %s", (mode) => {
   it("knows each other's files cache: an unchanged tree is not read", () => {
     // The file that changed last may change again within the same tick of the clock: Borg does not trust it.
     const read = /^[AM] (?!tree0\/one$)/m;
-    const list = box.ok(box.alcove(["create", "--list", "--filter=AMU", "repo::again-alcove", "tree0"])).stderr;
+    const list = box.ok(
+      box.alcove(["create", "--list", "--filter=AMU", "repo::again-alcove", "tree0"]),
+    ).stderr;
     expect(list).toMatch(/^U tree0\/random$/m);
     expect(list).not.toMatch(read);
     const theirs = box.ok(box.borg(["create", "--list", "--filter=AMU", "repo::again-borg", "tree0"])).stderr;
@@ -75,7 +85,13 @@ describe.each(modes)("encryption %s", (mode) => {
   });
 
   it("does without shared caches", () => {
-    box.ok(box.alcove(["create", "repo::fresh", "tree1"], { env: mode.startsWith("keyfile") ? { BORG_CACHE_DIR: box.path("c2"), BORG_SECURITY_DIR: box.path("s2") } : { BORG_BASE_DIR: box.path("base2") } }));
+    box.ok(
+      box.alcove(["create", "repo::fresh", "tree1"], {
+        env: mode.startsWith("keyfile")
+          ? { BORG_CACHE_DIR: box.path("c2"), BORG_SECURITY_DIR: box.path("s2") }
+          : { BORG_BASE_DIR: box.path("base2") },
+      }),
+    );
     box.ok(box.borg(["create", "repo::fresh-too", "tree2"]));
     box.ok(box.borg(["check", "repo"]));
   });

@@ -134,7 +134,8 @@ const listed = (repository: TestRepository, archive: string, dir: string): Recor
     newest,
   ]);
   const statuses: Record<string, string> = {};
-  for (const line of result.split("\n")) if (/^[A-Z] /.test(line)) statuses[`/${line.slice(2)}`.replace("//", "/")] = line[0]!;
+  for (const line of result.split("\n"))
+    if (/^[A-Z] /.test(line)) statuses[`/${line.slice(2)}`.replace("//", "/")] = line[0]!;
   return statuses;
 };
 

@@ -1,6 +1,16 @@
 // A small tree of ordinary files for backups: sizes from 0 to several chunks, compressible and random, links,
 // odd names. Deterministic for a seed.
-import { linkSync, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** Bytes from a seed (xorshift): random to a compressor. */
@@ -31,7 +41,8 @@ export function makeTree(dir: string, seed: number): void {
   writeFileSync(join(dir, "sub", "copy"), mixed);
   writeFileSync(join(dir, "sub", "deep", "ünïcode näme"), "ä\n");
   writeFileSync(join(dir, "sub", "deep", "new\nline"), "x");
-  for (let i = 0; i < 40; i++) writeFileSync(join(dir, "sub", "deep", `small-${i}`), `${seed}-${i}-`.repeat(i));
+  for (let i = 0; i < 40; i++)
+    writeFileSync(join(dir, "sub", "deep", `small-${i}`), `${seed}-${i}-`.repeat(i));
   linkSync(join(dir, "text"), join(dir, "sub", "hardlink"));
   symlinkSync("../text", join(dir, "sub", "symlink"));
   symlinkSync("nowhere", join(dir, "dangling"));

@@ -124,7 +124,13 @@ export class Engine {
     this.#setup = setup;
     this.#chunker = createChunker(core, setup.chunker, setup.material.chunkSeed);
     this.#hasher = createHasher(core, idHasherKind(setup.material), setup.choice);
-    this.#sealing = new ChunkSealing(core, setup.material, setup.compression, setup.choice, setup.largestBlob);
+    this.#sealing = new ChunkSealing(
+      core,
+      setup.material,
+      setup.compression,
+      setup.choice,
+      setup.largestBlob,
+    );
     this.#index = HashIndex.attach(setup.index);
     this.#capacity = setup.bufferBytes;
     this.#buffer = core.alloc(setup.bufferBytes);
@@ -354,7 +360,13 @@ export class Engine {
       }
       if (!known && !this.#sealing.fits(length)) yield* this.#emit();
       const entryBytes = known ? 0 : this.#sealing.stage(this.#pointers[i]!, length, idAt);
-      this.#planned.push({ kind: known ? RECORD_KNOWN : RECORD_NEW, length, entryBytes, idAt, file: undefined });
+      this.#planned.push({
+        kind: known ? RECORD_KNOWN : RECORD_NEW,
+        length,
+        entryBytes,
+        idAt,
+        file: undefined,
+      });
     }
   }
 

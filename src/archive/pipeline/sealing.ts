@@ -4,7 +4,7 @@
 // back, ready to be written. The bytes are those Sealer.sealInto gives for the same counters (a test compares).
 import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
 import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
-import { type Choice } from "../../core/choose.ts";
+import type { Choice } from "../../core/choose.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { crc32 as hostCrc32 } from "../../core/host.ts";
 import type { Core } from "../../core/index.ts";
@@ -41,7 +41,13 @@ export class ChunkSealing {
   readonly #ids = new Uint8Array(MAX_CHUNKS * 32);
 
   /** @param largestBlob bytes of the largest compressed chunk there can be */
-  constructor(core: Core, material: KeyMaterial, compression: CompressionSpec, choice: Choice, largestBlob: number) {
+  constructor(
+    core: Core,
+    material: KeyMaterial,
+    compression: CompressionSpec,
+    choice: Choice,
+    largestBlob: number,
+  ) {
     this.#core = core;
     this.#info = keyMode(material.mode);
     this.#overhead = this.#info.encrypted ? ENVELOPE_SIZE : 1;
@@ -111,7 +117,8 @@ export class ChunkSealing {
 
   #any(ptr: number, length: number, at: number): number {
     const blob = this.#compressor.compress(this.#core.u8.subarray(ptr, ptr + length));
-    if (this.#stageUsed + blob.length + 16 > this.#stageCapacity) throw new Error("create: a compressed chunk is larger than expected");
+    if (this.#stageUsed + blob.length + 16 > this.#stageCapacity)
+      throw new Error("create: a compressed chunk is larger than expected");
     this.#core.u8.set(blob, at);
     return blob.length;
   }
@@ -131,7 +138,9 @@ export class ChunkSealing {
         core.u8.fill(0, from, (from + 15) & ~15);
       }
       this.#setIv(nonce);
-      body = createCipheriv("aes-256-ctr", this.#cipherKey, this.#iv).update(core.u8.subarray(this.#stageAt, end));
+      body = createCipheriv("aes-256-ctr", this.#cipherKey, this.#iv).update(
+        core.u8.subarray(this.#stageAt, end),
+      );
     }
     const { u8 } = core;
     const view = new DataView(u8.buffer);
