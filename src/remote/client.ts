@@ -338,9 +338,9 @@ export class RemoteRepository implements Repository {
   }
 }
 
-/** Seconds for the wire: an int where it is one, null for "without end". */
+/** Seconds for the wire: an int where it is one; infinite and negative ones mean "without end", which is None there. */
 function seconds(value: number): number | Float | null {
-  if (!Number.isFinite(value)) return null;
+  if (!Number.isFinite(value) || value < 0) return null;
   return Number.isInteger(value) ? value : new Float(value);
 }
 
