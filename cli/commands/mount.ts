@@ -61,12 +61,13 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
 }
 
 async function serve(directory: string, options: MountOptions, args: Args, ctx: Context): Promise<void> {
+  let ended = true;
   await withManifest(ctx, args, { operations: ["read"] }, async ({ manifest }) => {
     const log = (level: "debug" | "warning", message: string): void => ctx.log.log(level, message);
     const chosen = selectArchives(manifest, args);
     const source = await repositorySource(manifest, chosen, (message) => log("warning", `mount: ${message}`));
     ctx.log.info("Mounting filesystem");
-    await serveMount(source, {
+    ended = await serveMount(source, {
       directory,
       mount: options,
       fileSystem: {
@@ -82,6 +83,8 @@ async function serve(directory: string, options: MountOptions, args: Args, ctx: 
       },
     });
   });
+  // The repository is closed; what is left is a thread that cannot be woken.
+  if (!ended) process.kill(process.pid, "SIGKILL");
 }
 
 /** --webdav [ADDR]: no mount point; every further word is a path. Ends with a signal. */

@@ -35,7 +35,7 @@ export function checkMountPoint(directory: string): void {
   if (!fine) throw new AlcoveError(`${directory}: Mount point must be a writable directory`);
 }
 
-const isRoot = (): boolean => process.geteuid?.() === 0;
+export const isRoot = (): boolean => process.geteuid?.() === 0;
 
 export function findProgram(
   names: readonly string[],
@@ -101,23 +101,15 @@ function commonOptions(o: MountOptions): string[] {
   return list;
 }
 
-/** A mounted file system whose requests come from `fd`. */
-export interface Mounted {
-  fd: number;
-  /** Detaches it; files that are open stay usable until they are closed. Never throws. */
-  unmount(): Promise<void>;
-}
-
-/** Mounts on a directory. Requests may be read when this is done, not before. @throws AlcoveError */
-export async function mountOn(directory: string, options: MountOptions): Promise<Mounted> {
-  const unmount = (): Promise<void> => detach(directory);
+/** Mounts on a directory. Requests may be read from the descriptor when this is done, not before.
+ *  @throws AlcoveError */
+export async function mountOn(directory: string, options: MountOptions): Promise<number> {
   const given = process.env[FUSE_FD_VARIABLE];
   if (given !== undefined) {
     delete process.env[FUSE_FD_VARIABLE];
-    return { fd: adoptDescriptor(Number(given)), unmount };
+    return adoptDescriptor(Number(given));
   }
-  const fd = isRoot() ? await mountAsRoot(directory, options) : await mountAsUser(directory, options);
-  return { fd, unmount };
+  return isRoot() ? mountAsRoot(directory, options) : mountAsUser(directory, options);
 }
 
 async function mountAsRoot(directory: string, options: MountOptions): Promise<number> {
@@ -261,14 +253,25 @@ export function receiverCommand(directory: string, options: MountOptions, self: 
 
 /** Detaches a file system, even a busy one. Never throws. */
 export async function detach(directory: string): Promise<void> {
+  if (isRoot() && (await attempt(umountProgram(), ["-i", "-l", directory]))) return;
   const program = fusermount();
-  const attempts: [string, string[]][] = [];
-  if (isRoot()) attempts.push([findProgram(["umount"], sbin) ?? "umount", ["-i", "-l", directory]]);
-  if (program) attempts.push([program, ["-u", "-q", "-z", "--", directory]]);
-  for (const [command, args] of attempts) {
-    const done = await run(command, args).catch(() => undefined);
-    if (done?.code === 0) return;
-  }
+  if (program) await attempt(program, ["-u", "-q", "-z", "--", directory]);
+}
+
+/** Root only: unmounts and cuts off whoever still has files open, which wakes every thread that reads requests. */
+export async function forceUnmount(directory: string): Promise<void> {
+  if (isRoot()) await attempt(umountProgram(), ["-i", "-f", "-l", directory]);
+}
+
+/** Unmounts unless the file system is in use. */
+export async function unmountIdle(directory: string): Promise<boolean> {
+  return isRoot() ? attempt(umountProgram(), ["-i", directory]) : false;
+}
+
+const umountProgram = (): string => findProgram(["umount"], sbin) ?? "umount";
+
+async function attempt(program: string, args: readonly string[]): Promise<boolean> {
+  return (await run(program, args).catch(() => undefined))?.code === 0;
 }
 
 /** Unmounts for the umount command: as the user would by hand, so a busy file system stays. */
@@ -276,7 +279,7 @@ export async function unmountByHand(directory: string): Promise<Finished> {
   const program = fusermount();
   // Like Borg: fusermount first, which every user may call; umount where there is none.
   if (program) return run(program, ["-u", "--", directory]);
-  return run(findProgram(["umount"], sbin) ?? "umount", [directory]);
+  return run(umountProgram(), [directory]);
 }
 
 /** After a lazy unmount, cuts off who still has files open, so that no thread stays in a read for ever. */

@@ -2,13 +2,22 @@
 // or asked to stop by a signal).
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileSystem, type FileSystemOptions } from "./filesystem.ts";
-import { abortConnection, connectionNumber, mountOn, raiseReadAhead } from "./mounting.ts";
+import {
+  abortConnection,
+  connectionNumber,
+  detach,
+  forceUnmount,
+  isRoot,
+  mountOn,
+  raiseReadAhead,
+  unmountIdle,
+} from "./mounting.ts";
 import type { MountOptions } from "./options.ts";
 import { FuseSession } from "./session.ts";
 import type { MountSource } from "./source.ts";
 
 /** How long open files may hold a file system that was asked to go, in milliseconds. */
-const GRACE = 2000;
+const GRACE = 1000;
 
 export interface ServeOptions {
   directory: string;
@@ -21,31 +30,45 @@ export interface ServeOptions {
   onReady: (fs: FileSystem) => void;
 }
 
-/** Mounts and serves until the file system is unmounted. @throws AlcoveError where it cannot be mounted */
-export async function serveMount(source: MountSource, options: ServeOptions): Promise<void> {
+/** Mounts and serves until the file system is unmounted.
+ *  @returns false where a thread is still reading requests, because somebody keeps files open and may not be cut
+ *  off: Node then waits for ever in process.exit, so the process has to end itself with SIGKILL.
+ *  @throws AlcoveError where it cannot be mounted */
+export async function serveMount(source: MountSource, options: ServeOptions): Promise<boolean> {
   const { directory, mount, signal, log } = options;
   const fs = new FileSystem(source, options.fileSystem);
   await fs.start();
   signal.throwIfAborted();
-  const mounted = await mountOn(directory, mount);
-  const session = new FuseSession(mounted.fd, fs, { acl: !mount.ignorePermissions, ...(log ? { log } : {}) });
+  const fd = await mountOn(directory, mount);
+  const session = new FuseSession(fd, fs, { acl: !mount.ignorePermissions, ...(log ? { log } : {}) });
   let connection: number | undefined;
+  let givenUp: () => void = () => undefined;
+  const stuck = new Promise<false>((resolve) => {
+    givenUp = () => resolve(false);
+  });
   const stop = async (): Promise<void> => {
-    await mounted.unmount();
-    await sleep(GRACE, undefined, { ref: false });
+    if (await unmountIdle(directory)) return;
+    // In use. Who has files open gets a moment to read on while nobody new comes in (an ordinary user), or while
+    // the file system can still be cut off (root).
+    if (!isRoot()) await detach(directory);
+    await sleep(GRACE);
+    await forceUnmount(directory);
     if (connection !== undefined) abortConnection(connection);
+    await sleep(GRACE);
+    givenUp();
   };
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) void stop();
+  const onAbort = (): void => void stop();
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
   try {
-    const running = session.run();
+    const running = session.run().then(() => true);
     await Promise.race([session.ready, running]);
     // Asks the mount itself, so the answer also proves that it answers.
     connection = await connectionNumber(directory).catch(() => undefined);
     if (connection !== undefined) raiseReadAhead(connection);
     if (!signal.aborted) options.onReady(fs);
-    await running;
+    return await Promise.race([running, stuck]);
   } finally {
-    signal.removeEventListener("abort", stop);
+    signal.removeEventListener("abort", onAbort);
   }
 }
