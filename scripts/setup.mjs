@@ -11,11 +11,13 @@ export function run(command, args, options = {}) {
   execFileSync(command, args, { cwd: root, stdio: "inherit", ...options });
 }
 
+// "install --no-save", not "ci": a lock file written on one platform lacks the optional packages of others (npm's
+// own omission), and ci refuses such a file. Versions still come from the lock file, which stays as it is.
 function npmInstall(directory) {
   const lock = join(directory, "package-lock.json");
   const done = join(directory, "node_modules", ".package-lock.json");
   if (existsSync(done) && statSync(done).mtimeMs >= statSync(lock).mtimeMs) return;
-  run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: directory });
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: directory });
 }
 
 export function packages() {
