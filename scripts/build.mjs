@@ -1,6 +1,6 @@
 // Builds what the sources need: `wasm` compiles assembly/ and writes it as a module (src/core/wasm.generated.ts);
 // without an argument also bundles the command-line program into the one file dist/alcove.mjs and the library
-// into dist/lib.mjs. Runs on plain Node ≥ 20 without any set-up but `npm install`.
+// into dist/lib.mjs with its declarations. Runs on plain Node ≥ 20 without any set-up but `npm install`.
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -56,7 +56,11 @@ async function bundle() {
     console.log(`dist/alcove.mjs: ${statSync("dist/alcove.mjs").size} bytes`);
   }
   if (existsSync("src/index.ts")) {
-    await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/lib.mjs", banner: { js: shim } });
+    const { writeTypes } = await import("./types.mjs");
+    // Deno finds the declarations of a plain file by this comment; the others by the package's exports.
+    const banner = { js: `// @ts-self-types="./lib.d.mts"\n${shim}` };
+    await build({ ...common, entryPoints: ["src/index.ts"], outfile: "dist/lib.mjs", banner });
+    writeTypes(root, "dist/lib.d.mts");
     console.log(`dist/lib.mjs: ${statSync("dist/lib.mjs").size} bytes`);
   }
 }

@@ -26,7 +26,10 @@ export function startThread(
   onFailure: (e: Error) => void,
   onMessage?: (message: unknown) => void,
 ): Thread {
-  const worker = new Worker(entry(), { workerData: start, trackUnmanagedFds: false });
+  const worker = new Worker(entry(), {
+    workerData: { ...start, alcove: true },
+    trackUnmanagedFds: false,
+  });
   let ended: () => void = () => {};
   const exit = new Promise<void>((resolve) => {
     ended = resolve;
