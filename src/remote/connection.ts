@@ -52,6 +52,7 @@ export class RpcConnection {
   private queue: Uint8Array[] = [];
   private queueBytes = 0;
   private inFlight = 0;
+  private pumping = false;
   private quota: number;
   private quotaTime = performance.now();
   private timer: NodeJS.Timeout | undefined;
@@ -195,7 +196,9 @@ export class RpcConnection {
 
   /** Hands the queue to the operating system, as far as the write-ahead and the rate allow. */
   private pump(): void {
-    if (this.timer || this.failure || this.queue.length === 0) return;
+    // Bun calls a write's callback, and with it this, before write() returns.
+    if (this.pumping || this.timer || this.failure || this.queue.length === 0) return;
+    this.pumping = true;
     this.output.cork();
     let at = 0;
     while (at < this.queue.length && this.inFlight < WRITE_AHEAD) {
@@ -213,6 +216,7 @@ export class RpcConnection {
       this.output.write(piece, () => this.written(size));
     }
     if (at > 0) this.queue = at === this.queue.length ? [] : this.queue.slice(at);
+    this.pumping = false;
     process.nextTick(() => this.output.uncork());
   }
 
