@@ -33,6 +33,7 @@ export async function withChanges<T>(
     ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
     progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
   });
+  const withdraw = ctx.onAbruptExit(() => cache.close());
   try {
     const stats = new Statistics();
     const store = new ChunkStore(manifest.objects, cache.chunks.index, stats);
@@ -64,6 +65,7 @@ export async function withChanges<T>(
       },
     });
   } finally {
+    withdraw();
     cache.close();
   }
 }

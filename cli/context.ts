@@ -42,6 +42,8 @@ export interface ContextInit {
 
 export class Context {
   readonly program: Program;
+  /** Name of the command that runs. */
+  readonly command: string;
   readonly env: Record<string, string | undefined>;
   readonly stdout: OutStream;
   readonly stderr: OutStream;
@@ -79,6 +81,7 @@ export class Context {
     this.run = init.run;
     this.showProgress = init.progress.enabled;
     const { args } = init;
+    this.command = args.command.name;
     this.iec = args.flag("iec");
     this.json = args.flag("log-json");
     this.lockWait = args.number("lock-wait")!;

@@ -4,20 +4,33 @@ import { invokedPath } from "../src/runtime/invoked.ts";
 import type { Context } from "./context.ts";
 import { FdStream } from "./output/stream.ts";
 import { runCommandLine } from "./run.ts";
-import { installSignalHandlers } from "./signals.ts";
+import { installSignalHandlers, type SignalAbort } from "./signals.ts";
 import { ownVersion, programName } from "./version.ts";
+
+/** Milliseconds a command gets to stop by itself. Front ends wait 3 s before they kill the process group, and an
+ *  end from outside would leave the locks behind. */
+const PATIENCE = 2500;
+/** Commands that have to wait for something outside, or that must not leave it half done. */
+const UNHURRIED = new Set(["with-lock", "mount", "umount", "serve", "compact", "upgrade", "benchmark crud"]);
 
 export async function main(): Promise<void> {
   const abort = new AbortController();
   let ctx: Context | undefined;
+  const end = (reason: SignalAbort) => {
+    ctx?.runAbruptHandlers();
+    process.exit(reason.exitCode);
+  };
   installSignalHandlers({
     abort: (reason) => {
-      if (!abort.signal.aborted) abort.abort(reason);
+      if (abort.signal.aborted) return;
+      abort.abort(reason);
+      if (ctx && UNHURRIED.has(ctx.command)) return;
+      setTimeout(() => {
+        ctx?.log.error(reason.message, reason.msgid ? { msgid: reason.msgid } : {});
+        end(reason);
+      }, PATIENCE).unref();
     },
-    abrupt: (reason) => {
-      ctx?.runAbruptHandlers();
-      process.exit(reason.exitCode);
-    },
+    abrupt: end,
     info: () => {
       const text = ctx?.info();
       if (text) ctx?.log.info(text);

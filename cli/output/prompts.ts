@@ -113,12 +113,13 @@ export class Prompter implements LibraryPrompter {
       this.from.log.raw(prompt);
       return this.readLine();
     }
-    const restore = silence(tty);
+    const restore = silence();
+    if (!restore) this.say("Warning: the terminal cannot be silenced, what you type will be seen.");
     try {
       this.from.log.raw(prompt);
       return await this.lineFrom(tty);
     } finally {
-      restore();
+      restore?.();
       this.from.log.raw("\n");
       if (tty !== 0) closeSync(tty);
     }
@@ -141,12 +142,13 @@ export class Prompter implements LibraryPrompter {
   }
 }
 
-/** Turns the terminal's echo off and gives the way back. stty is asked because it works for any descriptor and
- *  on every runtime; raw mode is only to be had for standard input. */
-function silence(fd: number): () => void {
-  const stty = (how: string) => spawnSync("stty", [how], { stdio: [fd, "ignore", "ignore"] }).status === 0;
-  if (stty("-echo")) return () => void stty("echo");
-  return () => {};
+/** Turns the terminal's echo off and gives the way back; undefined if that did not work. stty is asked because raw
+ *  mode is only to be had for standard input. A shell opens the terminal for it: not every runtime passes file
+ *  descriptors on to a child (Deno does not). */
+function silence(): (() => void) | undefined {
+  const stty = (how: string) =>
+    spawnSync("sh", ["-c", `stty ${how} < /dev/tty`], { stdio: ["ignore", "ignore", "ignore"] }).status === 0;
+  return stty("-echo") ? () => void stty("echo") : undefined;
 }
 
 /** One line from a descriptor, byte by byte, as UTF-8 without its end; undefined at the end of input. */
