@@ -239,7 +239,7 @@ describe.each(CUTS)("the connection of %s is cut: %s", (client, victim) => {
     await new Promise((resolve) => setTimeout(resolve, 700));
     const serving = processes("serve.mjs", "serve", sshd.dir).filter((pid) => pid !== child.pid);
     const ssh = processes("ssh ", `-p ${sshd.port}`, "serve").filter((pid) => pid !== child.pid);
-    const pids = { client: [child.pid!], ssh, server: serving, stalled: ssh }[victim];
+    const pids = { client: [child.pid!], ssh, server: serving, stalled: ssh }[victim]!;
     expect(pids.length).toBeGreaterThan(0);
     for (const pid of pids) process.kill(pid, victim === "stalled" ? "SIGSTOP" : "SIGKILL");
     const names = ["kept", "next"];
