@@ -19,6 +19,7 @@ export function writeTypes(root, target) {
       noEmit: false,
       declaration: true,
       emitDeclarationOnly: true,
+      noCheck: true,
       stripInternal: true,
       rootDir: root,
       outDir: out,
