@@ -14,10 +14,25 @@ export function ownVersion(): string {
   ).version;
 }
 
+const baseName = (path: string) => basename(path).replace(/\.(mjs|js|cjs|ts|exe)$/, "");
+const isBorg = (name: string) => name === "borg" || name === "borgfs";
+
 /** Base name the program was started by, without the extension of a script; "alcove" for anything but borg. */
-export function programName(path: string): string {
-  const name = basename(path).replace(/\.(mjs|js|cjs|ts|exe)$/, "");
-  return name === "borg" || name === "borgfs" ? name : "alcove";
+export function programName(argv: readonly string[]): string {
+  const name = baseName(argv[1] ?? "");
+  if (isBorg(name)) return name;
+  // Bun resolves symlinks in argv; what was typed is before our own arguments on the command line of the process.
+  const typed = baseName(commandLine().at(-1 - argv.slice(2).length) ?? "");
+  return isBorg(typed) ? typed : "alcove";
+}
+
+function commandLine(): string[] {
+  try {
+    return readFileSync("/proc/self/cmdline", "latin1").split("\0").slice(0, -1);
+  } catch {
+    // No /proc: then argv has to do.
+    return [];
+  }
 }
 
 export function versionText(program: Program): string {
