@@ -1,0 +1,350 @@
+// Everything that a backup program keeps (repository, cache, security directory) under one recorded storage, and the
+// steps of its life at library level: what the commands do, in process, so that a crash can come behind any write.
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { Archive } from "../../src/archive/archive.ts";
+import { ChunkStore } from "../../src/archive/chunk-store.ts";
+import { Creator } from "../../src/archive/create.ts";
+import { deleteArchive } from "../../src/archive/delete.ts";
+import { MANIFEST_ID, Manifest } from "../../src/archive/manifest.ts";
+import { planPrune } from "../../src/archive/prune.ts";
+import { renameArchive } from "../../src/archive/rewrite.ts";
+import { cacheManifest, makeObjects, openCache, openManifest } from "../../src/archive/session.ts";
+import { Statistics } from "../../src/archive/stats.ts";
+import { ArchiveWriter } from "../../src/archive/writer.ts";
+import type { Cache } from "../../src/cache/cache.ts";
+import { localEnvironment } from "../../src/cache/dirs.ts";
+import { parseFilesCacheMode } from "../../src/cache/files.ts";
+import { SecurityManager } from "../../src/cache/security.ts";
+import { parseChunkerParams } from "../../src/chunker/index.ts";
+import { loadCore } from "../../src/core/index.ts";
+import type { Environment } from "../../src/crypto/environment.ts";
+import { createKey } from "../../src/crypto/keys.ts";
+import type { KeyMode } from "../../src/crypto/modes.ts";
+import { rememberTamRequired } from "../../src/crypto/tam.ts";
+import { parseLocation } from "../../src/format/location.ts";
+import { LocalRepository } from "../../src/repository/local.ts";
+import { buildMatcher } from "../../src/select/index.ts";
+import { writeAtomically } from "../../src/storage/atomic.ts";
+import { PosixStorage } from "../../src/storage/posix.ts";
+import type { Storage } from "../../src/storage/types.ts";
+
+/** A directory of a storage as a storage of its own. */
+export class SubStorage implements Storage {
+  readonly root: string;
+  private readonly inner: Storage;
+  private readonly prefix: string;
+  constructor(inner: Storage, dir: string) {
+    this.inner = inner;
+    this.prefix = dir;
+    this.root = join(inner.root, dir);
+  }
+  private name(name: string): string {
+    return name === "" ? this.prefix : `${this.prefix}/${name}`;
+  }
+  read(name: string) {
+    return this.inner.read(this.name(name));
+  }
+  openRead(name: string) {
+    return this.inner.openRead(this.name(name));
+  }
+  openWrite(name: string, options?: { append?: boolean; mode?: number }) {
+    return this.inner.openWrite(this.name(name), options);
+  }
+  writeAtomic(
+    name: string,
+    chunks: Uint8Array | Iterable<Uint8Array>,
+    options?: { mode?: number; durable?: boolean },
+  ) {
+    writeAtomically(this, name, chunks, options);
+  }
+  exists(name: string) {
+    return this.inner.exists(this.name(name));
+  }
+  stat(name: string) {
+    return this.inner.stat(this.name(name));
+  }
+  list(dir: string) {
+    return this.inner.list(this.name(dir));
+  }
+  mkdir(name: string, mode?: number) {
+    this.inner.mkdir(this.name(name), mode);
+  }
+  rmdir(name: string) {
+    this.inner.rmdir(this.name(name));
+  }
+  rename(from: string, to: string) {
+    this.inner.rename(this.name(from), this.name(to));
+  }
+  link(from: string, to: string) {
+    this.inner.link(this.name(from), this.name(to));
+  }
+  erase(name: string) {
+    this.inner.erase(this.name(name));
+  }
+  unlink(name: string) {
+    this.inner.unlink(this.name(name));
+  }
+  truncate(name: string, size: number) {
+    this.inner.truncate(this.name(name), size);
+  }
+  syncDir(dir: string) {
+    this.inner.syncDir(this.name(dir));
+  }
+  freeSpace() {
+    return this.inner.freeSpace();
+  }
+}
+
+export interface Opened {
+  repository: LocalRepository;
+  environment: Environment;
+}
+
+/** Name of an archive → digest of all its items and their contents. */
+export type Archives = Map<string, string>;
+
+/** A directory with repo/, cache/ and config/ in it, as BORG_BASE_DIR has them, worked on through `storage`. */
+export class World {
+  readonly base: string;
+  readonly storage: Storage;
+  passphrase: string;
+  readonly messages: string[] = [];
+
+  constructor(base: string, passphrase: string, storage: Storage = new PosixStorage(base)) {
+    this.base = base;
+    this.passphrase = passphrase;
+    this.storage = storage;
+  }
+
+  get repositoryPath(): string {
+    return join(this.base, "repo");
+  }
+
+  get env(): Record<string, string> {
+    return {
+      BORG_CACHE_DIR: join(this.base, "cache"),
+      BORG_SECURITY_DIR: join(this.base, "security"),
+      BORG_KEYS_DIR: join(this.base, "keys"),
+      BORG_PASSPHRASE: this.passphrase,
+      BORG_RELOCATED_REPO_ACCESS_IS_OK: "yes",
+      BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
+    };
+  }
+
+  environment(): Environment {
+    return localEnvironment(this.env, {
+      storage: (root) =>
+        root.startsWith(`${this.base}/`)
+          ? new SubStorage(this.storage, root.slice(this.base.length + 1))
+          : new PosixStorage(root),
+      log: (level, message) => void this.messages.push(`${level}: ${message}`),
+    });
+  }
+
+  async open<T>(work: (opened: Opened) => Promise<T>, create = false): Promise<T> {
+    const repository = await LocalRepository.open(this.repositoryPath, {
+      create,
+      exclusive: true,
+      lockWait: 0,
+      storage: new SubStorage(this.storage, "repo"),
+    });
+    try {
+      return await work({ repository, environment: this.environment() });
+    } finally {
+      await repository.close();
+    }
+  }
+
+  /** The part of init that follows the making of the empty directory, which `segmentSize` is the config of. */
+  async init(mode: KeyMode): Promise<void> {
+    await this.open(async ({ repository, environment }) => {
+      const core = loadCore();
+      const location = parseLocation(this.repositoryPath, this.env);
+      const key = await createKey(repository, environment, { mode, location, kernels: core });
+      const manifest = new Manifest(await makeObjects(repository, key, core));
+      await manifest.write();
+      await repository.commit({ compact: false });
+      (await openCache(manifest, environment, { warnIfUnencrypted: false, lockWait: 0 })).close();
+      if (key.tamRequired)
+        rememberTamRequired(environment.storage(environment.securityDir(repository.idHex)), true);
+    });
+  }
+
+  private async session<T>(work: (manifest: Manifest, cache: Cache, o: Opened) => Promise<T>): Promise<T> {
+    return this.open(async (opened) => {
+      const { repository, environment } = opened;
+      const manifest = await openManifest(repository, environment, { operations: ["write", "delete"] });
+      const security = new SecurityManager(repository, environment);
+      await security.assertSecure({ timestamp: manifest.timestamp ?? "" }, manifest.key, { lockWait: 0 });
+      const cache = await openCache(manifest, environment, {
+        filesMode: parseFilesCacheMode("ctime,size,inode"),
+        lockWait: 0,
+      });
+      try {
+        return await work(manifest, cache, opened);
+      } finally {
+        cache.close();
+      }
+    });
+  }
+
+  /** @param checkpoint commits a checkpoint after the first root */
+  async create(
+    name: string,
+    roots: readonly string[],
+    options: { checkpoint?: boolean; onCheckpoint?: () => void } = {},
+  ): Promise<void> {
+    await this.session(async (manifest, cache) => {
+      const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
+      cache.beginTxn();
+      const chunker = parseChunkerParams("buzhash,10,16,12,4095");
+      const writer = new ArchiveWriter({
+        manifest,
+        store,
+        name,
+        identity: { cmdline: ["test"], cwd: "/", hostname: "host", username: "user" },
+        chunkerParams: ["buzhash", 10, 16, 12, 4095],
+        commitCache: async () => {
+          cache.commit({ id: manifest.id, timestamp: manifest.timestamp! });
+          cache.beginTxn();
+        },
+      });
+      const creator = new Creator(writer, cache.files, {
+        walk: {
+          matcher: buildMatcher([], []),
+          excludeCaches: false,
+          excludeIfPresent: [],
+          keepExcludeTags: false,
+          excludeNodump: false,
+          oneFileSystem: false,
+          skipInodes: new Set(),
+          dryRun: false,
+        },
+        capture: { flags: false, acls: false, xattrs: false },
+        compression: { name: "lz4" },
+        chunker,
+        filesChanged: "ctime",
+        readSpecial: false,
+        checkpointInterval: 0,
+        workers: 0,
+        cwd: "/",
+        onWarning: (w) => {
+          throw w;
+        },
+      });
+      try {
+        for (const [i, root] of roots.entries()) {
+          await creator.addPaths([root]);
+          if (options.checkpoint && i === 0) {
+            await creator.finish();
+            await creator.checkpoint();
+            options.onCheckpoint?.();
+          }
+        }
+        await creator.finish();
+      } finally {
+        await creator.close();
+      }
+      await writer.save({ comment: "" });
+    });
+  }
+
+  private async changing(work: (manifest: Manifest, store: ChunkStore) => Promise<void>): Promise<void> {
+    await this.session(async (manifest, cache) => {
+      const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
+      cache.beginTxn();
+      await work(manifest, store);
+      await manifest.write();
+      await manifest.objects.repository.commit({ compact: false });
+      cache.commit(cacheManifest(manifest));
+    });
+  }
+
+  async delete(name: string): Promise<void> {
+    await this.changing(async (manifest, store) => {
+      await deleteArchive(await Archive.open(manifest, name), store, { stats: new Statistics() });
+    });
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.changing(async (manifest, store) =>
+      renameArchive(await Archive.open(manifest, from), store, to),
+    );
+  }
+
+  /** Keeps the newest archives. */
+  async prune(keep: number): Promise<void> {
+    await this.changing(async (manifest, store) => {
+      const all = manifest.archives.select({ sortBy: ["timestamp"] }).reverse();
+      for (const info of planPrune(all, { counts: { secondly: keep } }).remove)
+        await deleteArchive(await Archive.open(manifest, info.name), store, { stats: new Statistics() });
+    });
+  }
+
+  async compact(): Promise<void> {
+    await this.open(async ({ repository }) => {
+      await repository.put(MANIFEST_ID, await repository.get(MANIFEST_ID));
+      await repository.commit({ compact: true, threshold: 0, cleanupCommits: true });
+    });
+  }
+
+  async changePassphrase(passphrase: string): Promise<void> {
+    await this.open(async ({ repository, environment }) => {
+      const manifest = await openManifest(repository, environment, { operations: ["check"] });
+      await manifest.key.changePassphrase(passphrase);
+    });
+    this.passphrase = passphrase;
+  }
+
+  /** Every archive read to its last byte, checked against ids on the way. */
+  async archives(): Promise<Archives> {
+    return this.open(async ({ repository, environment }) => {
+      const manifest = await openManifest(repository, environment, { operations: ["read"] });
+      const security = new SecurityManager(repository, environment);
+      await security.assertSecure({ timestamp: manifest.timestamp ?? "" }, manifest.key, { lockWait: 0 });
+      const found: Archives = new Map();
+      for (const { name } of manifest.archives.values())
+        found.set(name, await digest(await Archive.open(manifest, name)));
+      return found;
+    });
+  }
+
+  /** References that the cache counts, against those that the archives have. @returns what differs */
+  async cacheErrors(): Promise<string[]> {
+    return this.session(async (manifest, cache) => {
+      const counts = new Map<string, number>();
+      const count = (id: Uint8Array) => {
+        const hex = Buffer.from(id).toString("hex");
+        counts.set(hex, (counts.get(hex) ?? 0) + 1);
+      };
+      for (const { name, id } of manifest.archives.values()) {
+        count(id);
+        const archive = await Archive.open(manifest, name);
+        for (const item of archive.metadata.items) count(item);
+        for await (const item of archive.items({ parts: true }))
+          for (const chunk of item.chunks ?? []) count(chunk.id);
+      }
+      const wrong: string[] = [];
+      const { index } = cache.chunks;
+      for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+        const hex = Buffer.from(index.key(slot)).toString("hex");
+        if (counts.get(hex) !== index.word(slot, 0))
+          wrong.push(`${hex}: ${index.word(slot, 0)} in the cache, ${counts.get(hex) ?? 0} in archives`);
+        counts.delete(hex);
+      }
+      for (const hex of counts.keys()) wrong.push(`${hex}: missing in the cache`);
+      return wrong;
+    });
+  }
+}
+
+async function digest(archive: Archive): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const item of archive.items()) {
+    const { path, mode, uid, gid, mtime, size, source } = item;
+    hash.update(`${JSON.stringify([path, mode, uid, gid, String(mtime), size, source])}\n`);
+    for await (const data of archive.objects.getMany((item.chunks ?? []).map((c) => c.id))) hash.update(data);
+  }
+  return hash.digest("hex");
+}
