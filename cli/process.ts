@@ -1,6 +1,5 @@
 // The command line as a process: its arguments, streams, signals and exit. Everything else is in cli/run.ts, which
 // tests run without a process of their own.
-import { invokedPath } from "../src/runtime/invoked.ts";
 import type { Context } from "./context.ts";
 import { FdStream } from "./output/stream.ts";
 import { runCommandLine } from "./run.ts";
@@ -44,7 +43,7 @@ export async function main(): Promise<void> {
   process.on("uncaughtException", fail);
   process.on("unhandledRejection", fail);
   const code = await runCommandLine(process.argv.slice(2), {
-    program: { name: programName(invokedPath()), version: ownVersion() },
+    program: { name: programName(process.argv), version: ownVersion() },
     env: process.env,
     stdout: new FdStream(1),
     stderr,
