@@ -7,6 +7,7 @@ import { archiveGlobToRegex } from "../../src/select/index.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { EXIT_WARNING } from "../exit.ts";
+import { workerCount } from "../identity.ts";
 import { withRepository } from "../repository.ts";
 
 export async function run(args: Args, ctx: Context): Promise<number | undefined> {
@@ -24,11 +25,6 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
   // A partial check verifies checksums only: what it says about the index is not enough to judge archives by.
   if (maxDuration && !repositoryOnly)
     throw new CommandError("--repository-only is required for --max-duration support.");
-  if (repair && !repositoryOnly) {
-    throw new CommandError(
-      "--repair of archives is not part of this version; --repository-only repairs the repository.",
-    );
-  }
   return withRepository(ctx, args, { exclusive: true }, async ({ repository, environment }) => {
     if (!args.flag("archives-only")) {
       const good = await repository.check({
@@ -45,12 +41,17 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
       core: loadCore(),
       environment,
       verifyData: args.flag("verify-data"),
+      workers: workerCount(ctx),
+      repair,
+      saveSpace: args.flag("save-space"),
+      confirmDeletion: (archives) => confirmedDeletion(ctx, archives),
       ...(args.location.archive !== undefined || filters
         ? { select: (a: Archives) => chosen(args, ctx, a) }
         : {}),
       log: (level, message) => ctx.log.log(level, message, { name: "borg.archive" }),
       progress: ctx.progressSink({
         "check.verify_data": "Verifying data",
+        "check.rebuild_manifest": "Rebuilding manifest",
         "check.rebuild_refcounts": "Checking archives",
       }),
       signal: ctx.signal,
@@ -62,8 +63,20 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
 function confirmed(ctx: Context): Promise<boolean> {
   return ctx.prompter.yes({
     message:
-      "This is a potentially dangerous function: a repair may lose data that it cannot save.\nMake a copy of the repository first.\n\nType 'YES' if you understand this and want to continue: ",
+      "This is a potentially dangerous function: a repair gives up what it cannot save.\nA check without --repair tells what that would be. Make a copy of the repository first.\n\nType 'YES' if you understand this and want to continue: ",
     falseMessage: "Aborting.",
+    invalidMessage: "Invalid answer, aborting.",
+    truish: ["YES"],
+    retry: false,
+    envOverride: "BORG_CHECK_I_KNOW_WHAT_I_AM_DOING",
+  });
+}
+
+/** Archives that could be read, but are not authentic, are given up only by somebody who has seen their names. */
+function confirmedDeletion(ctx: Context, archives: readonly string[]): Promise<boolean> {
+  return ctx.prompter.yes({
+    message: `The repair is about to delete archives whose authentication does not verify:\n  ${archives.join("\n  ")}\nThey may be forged. If you made them with a Borg before 1.2.5, answer anything else and authenticate them\nfirst with: upgrade --archives-tam\n\nType 'YES' to delete them: `,
+    falseMessage: "Aborting, nothing was changed in the archives.",
     invalidMessage: "Invalid answer, aborting.",
     truish: ["YES"],
     retry: false,
@@ -78,8 +91,7 @@ function chosen(args: Args, ctx: Context, archives: Archives) {
     const info = archives.get(archive);
     if (info) return [info];
     ctx.log.error(`Archive '${archive}' not found.`);
-    ctx.exit.set(EXIT_WARNING);
-    return [];
+    return undefined;
   }
   const prefix = args.text("prefix");
   const glob = prefix === undefined ? args.text("glob-archives") : `${prefix}*`;

@@ -1,18 +1,19 @@
-// check of the archives part, reading only: the manifest and its authentication, every archive's metadata and items,
-// that every chunk they need is there, and with verifyData that every object decrypts to what its id says. Borg's
-// ArchiveChecker without repair; its messages are kept where programs look for them.
-import { HashIndex } from "../core/hashindex.ts";
+// check of the archives part: the manifest and its authentication, every archive's metadata and items, that every
+// chunk they need is there, that no object is left over, and with verifyData that every object is what its id says.
+// With repair, what is lost is cut out or replaced and the rest saved, in one transaction: Borg's ArchiveChecker.
+// Archives that are intact are not written again; Borg writes them all, to the same bytes.
 import type { Core } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
-import { type Key, openKey } from "../crypto/keys.ts";
-import { AlcoveError, IntegrityError, ObjectNotFound, UnsupportedPayloadError } from "../errors.ts";
-import { equalBytes, fsEncode, toHex } from "../format/bytes.ts";
+import { Key, openKey } from "../crypto/keys.ts";
+import { CancelledByUser, IntegrityError, ObjectNotFound } from "../errors.ts";
+import { toHex } from "../format/bytes.ts";
 import type { ProgressSink, Repository } from "../repository/types.ts";
-import { ITEM_KEYS } from "./constants.ts";
-import type { Item } from "./item.ts";
-import { ItemDecoder } from "./item-decoder.ts";
+import { ArchiveCheck } from "./check-archive.ts";
+import type { CheckLog } from "./check-files.ts";
+import { rebuildManifest } from "./check-manifest.ts";
+import { CheckObjects } from "./check-objects.ts";
+import { verifyObjects } from "./check-verify.ts";
 import { type ArchiveInfo, type Archives, MANIFEST_ID, Manifest } from "./manifest.ts";
-import { decodeArchiveMetadata } from "./metadata.ts";
 import type { Objects } from "./objects.ts";
 import { makeObjects } from "./session.ts";
 
@@ -20,53 +21,65 @@ export interface ArchiveCheckOptions {
   core: Core;
   environment: Environment;
   verifyData?: boolean;
-  /** The archives to check; all of them where absent, and then orphaned objects are looked for too. */
-  select?: (archives: Archives) => ArchiveInfo[];
-  log: (level: "debug" | "info" | "warning" | "error", message: string) => void;
+  /** Worker threads for verifyData; none where absent. */
+  workers?: number;
+  /** The archives to check; all of them where absent, and then orphaned objects are looked for too.
+   *  Undefined as answer: what was asked for is not there, which is an error. */
+  select?: (archives: Archives) => ArchiveInfo[] | undefined;
+  /** Changes the repository. Its exclusive lock must be held. */
+  repair?: boolean;
+  saveSpace?: boolean;
+  /**
+   * Asked before a repair deletes archives that are there but not authentic: an attack, or made by a Borg that did
+   * not authenticate them yet. Nothing at all is changed without consent. Where absent, they are deleted as by Borg.
+   */
+  confirmDeletion?: (archives: readonly string[]) => Promise<boolean>;
+  log: CheckLog;
   progress?: ProgressSink;
   signal?: AbortSignal;
 }
 
-const LIST_LIMIT = 100_000;
-const SCAN_LIMIT = 100;
-/** Objects tried for one that tells the kind of key. */
-const KEY_ATTEMPTS = 999;
+/** Objects looked at to find out what kind of key the repository has. */
+const KEY_SAMPLE = 99;
 
-/** @returns whether everything is in order */
+/** @returns whether everything is in order, or was repaired. @throws CancelledByUser, and errors of keys */
 export async function checkArchives(repository: Repository, options: ArchiveCheckOptions): Promise<boolean> {
-  const check = new ArchiveCheck(repository, options);
+  const check = new Check(repository, options);
   const good = await check.run();
   if (good) options.log("info", "Archive consistency check complete, no problems found.");
   else options.log("error", "Archive consistency check complete, problems found.");
-  return good;
+  return good || (check.repaired && options.repair === true);
 }
 
-class ArchiveCheck {
+class Check {
+  /** Whether a repair came to its end. */
+  repaired = false;
   readonly #repository: Repository;
   readonly #options: ArchiveCheckOptions;
-  /** One word an object: how often it is referenced. */
-  readonly #references = HashIndex.create(1);
+  readonly #repair: boolean;
+  readonly #dropped: string[] = [];
   #good = true;
 
   constructor(repository: Repository, options: ArchiveCheckOptions) {
     this.#repository = repository;
     this.#options = options;
+    this.#repair = options.repair ?? false;
   }
 
   async run(): Promise<boolean> {
-    const { log } = this.#options;
-    log("info", "Starting archive consistency check...");
-    await this.#listObjects();
-    if (this.#references.size === 0) {
-      this.#problem("Repository contains no apparent data at all, cannot continue check/repair.");
+    this.#options.log("info", "Starting archive consistency check...");
+    const known = await CheckObjects.load(this.#repository);
+    if (known.size === 0) {
+      this.#problem("The repository contains no objects at all: there is nothing to check or to repair.");
       return false;
     }
-    const objects = await this.#objects();
-    if (this.#options.verifyData) await this.#verifyData(objects);
-    const manifest = await this.#manifest(objects);
-    if (!manifest) return false;
-    await this.#archives(manifest, objects);
-    this.#orphans();
+    const objects = await this.#objects(known);
+    if (this.#options.verifyData) await this.#verifyData(objects, known);
+    const manifest = (await this.#manifest(objects, known)) ?? (await this.#rebuilt(objects, known));
+    // Neither used nor garbage: it is written anew by every repair.
+    const complete = await this.#archives(manifest, known);
+    if (complete) await this.#orphans(known);
+    if (this.#repair) await this.#finish(manifest);
     return this.#good;
   }
 
@@ -75,81 +88,106 @@ class ArchiveCheck {
     this.#options.log("error", message);
   }
 
-  async #listObjects(): Promise<void> {
-    let marker: Uint8Array | undefined;
-    for (;;) {
-      const ids = await this.#repository.list(LIST_LIMIT, marker);
-      if (ids.length === 0) return;
-      marker = ids.at(-1);
-      for (const id of ids) this.#references.insert(id, 0, 0);
-    }
+  #progress(msgid: string, total: number): { show: (current: number) => void; finish: () => void } {
+    const { progress } = this.#options;
+    return {
+      show: (current) => progress?.({ msgid, current, total }),
+      finish: () => progress?.({ msgid, current: total, total, finished: true }),
+    };
   }
 
-  /** The key that the first sound object asks for: the manifest may be gone. */
-  async #objects(): Promise<Objects> {
+  /**
+   * The key that the objects ask for: the manifest may be gone. The type that most of a sample have is believed, since
+   * with a wrong one nothing would verify, and a repair would delete what it could not read.
+   */
+  async #objects(known: CheckObjects): Promise<Objects> {
     const { core, environment } = this.#options;
-    let slot = this.#references.next(-1);
-    for (
-      let attempt = 0;
-      slot >= 0 && attempt < KEY_ATTEMPTS;
-      attempt++, slot = this.#references.next(slot)
-    ) {
-      let key: Key;
+    const byType = new Map<number, Uint8Array[]>();
+    let tried = 0;
+    for (const id of known.ids()) {
+      if (tried++ === KEY_SAMPLE) break;
       try {
-        key = await openKey(
-          this.#repository,
-          await this.#repository.get(this.#references.key(slot)),
-          environment,
-          core,
-        );
+        const blob = await this.#repository.get(id);
+        if (blob.length === 0) continue;
+        const samples = byType.get(blob[0]!);
+        if (samples) samples.push(blob);
+        else byType.set(blob[0]!, [blob]);
       } catch (e) {
-        if (e instanceof UnsupportedPayloadError || e instanceof IntegrityError) continue;
-        throw e;
+        if (!(e instanceof IntegrityError) && !(e instanceof ObjectNotFound)) throw e;
       }
-      return makeObjects(this.#repository, key, core);
     }
-    throw new IntegrityError("No object tells which key the repository has.");
+    const [samples] = [...byType.values()].sort((a, b) => b.length - a.length);
+    if (!samples) throw new IntegrityError("No object can be read that tells which key the repository has.");
+    // The manifest is the first, if it is sound: its counters are the latest.
+    const longest =
+      samples[0]!.length > 40 ? samples[0]! : samples.reduce((a, b) => (b.length > a.length ? b : a));
+    return makeObjects(this.#repository, await openKey(this.#repository, longest, environment, core), core);
   }
 
-  async #verifyData(objects: Objects): Promise<void> {
-    const { log, progress, signal } = this.#options;
+  async #verifyData(objects: Objects, known: CheckObjects): Promise<void> {
+    const { log, workers = 0, signal } = this.#options;
     log("info", "Starting cryptographic data integrity verification...");
-    const total = this.#references.size;
-    let seen = 0;
-    let errors = 0;
-    let marker: unknown;
-    for (;;) {
-      const { ids, marker: next } = await this.#repository.scan(SCAN_LIMIT, marker);
-      if (ids.length === 0) break;
-      marker = next;
-      for (const id of ids) {
-        signal?.throwIfAborted();
-        progress?.({ msgid: "check.verify_data", current: seen, total });
-        seen++;
-        try {
-          const blob = await this.#repository.get(id);
-          if (equalBytes(id, MANIFEST_ID)) objects.unpackUnidentified(blob);
-          else objects.unpack(id, blob);
-        } catch (e) {
-          if (!(e instanceof IntegrityError) && !(e instanceof ObjectNotFound)) throw e;
-          errors++;
-          this.#problem(`chunk ${toHex(id)}, integrity error: ${e.message}`);
-        }
-      }
+    const total = known.size;
+    const progress = this.#progress("check.verify_data", total);
+    const verified = await verifyObjects(objects, { workers, progress: progress.show, signal });
+    progress.finish();
+    const { defects } = verified;
+    for (const { id, message } of defects) this.#problem(`chunk ${toHex(id)}, integrity error: ${message}`);
+    if (verified.objects !== total) {
+      this.#problem(`The index has ${total} objects, but ${verified.objects} were found in the segments.`);
     }
-    progress?.({ msgid: "check.verify_data", current: total, total, finished: true });
-    if (seen !== total) {
-      log("error", "Repo/Chunks index object count vs. segment files object count mismatch.");
-      log("error", `Repo/Chunks index: ${total} objects != segment files: ${seen} objects`);
+    const stored = defects.filter((d) => d.stored);
+    if (stored.length > 0) {
+      if (this.#repair) {
+        log(
+          "warning",
+          "Defect chunks are deleted now. Files that need them are repaired below, and heal if the chunks come back.",
+        );
+        for (const { id } of stored) await this.#deleteDefect(objects, known, id);
+      } else {
+        log(
+          "warning",
+          "--repair would delete the defect chunks and repair the files that need them; these heal if the chunks come back.",
+        );
+        for (const { id } of stored) log("debug", `chunk ${toHex(id)} is defect.`);
+      }
     }
     log(
-      errors ? "error" : "info",
-      `Finished cryptographic data integrity verification, verified ${seen} chunks with ${errors} integrity errors.`,
+      defects.length ? "error" : "info",
+      `Finished cryptographic data integrity verification, verified ${verified.objects} chunks with ${defects.length} integrity errors.`,
     );
   }
 
-  async #manifest(objects: Objects): Promise<Manifest | undefined> {
-    if (this.#references.find(MANIFEST_ID) < 0) {
+  /** A second read decides: what failed may have been the memory, the cable or the network. */
+  async #deleteDefect(objects: Objects, known: CheckObjects, id: Uint8Array): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const blob = await this.#repository.get(id);
+      if (id.every((byte) => byte === 0)) objects.unpackUnidentified(blob);
+      else objects.unpack(id, blob);
+    } catch (e) {
+      if (!(e instanceof IntegrityError)) throw e;
+      known.forget(id);
+      await this.#delete(id);
+      log("debug", `chunk ${toHex(id)} deleted.`);
+      return;
+    }
+    log("warning", `chunk ${toHex(id)} not deleted: it could be read at the second time.`);
+  }
+
+  async #delete(id: Uint8Array): Promise<void> {
+    try {
+      await this.#repository.delete(id);
+    } catch (e) {
+      // Its entry in the segment is so damaged that it cannot be accounted for: only the repository's part of a
+      // check --repair can take it out of the index. The archives are repaired nevertheless.
+      if (!(e instanceof IntegrityError)) throw e;
+      this.#options.log("warning", `chunk ${toHex(id)} is left to a repair of the repository: ${e.message}`);
+    }
+  }
+
+  async #manifest(objects: Objects, known: CheckObjects): Promise<Manifest | undefined> {
+    if (!known.has(MANIFEST_ID)) {
       this.#problem("Repository manifest not found!");
       return undefined;
     }
@@ -158,187 +196,96 @@ class ArchiveCheck {
     } catch (e) {
       if (!(e instanceof IntegrityError)) throw e;
       this.#problem(`Repository manifest is corrupted: ${e.message}`);
+      known.forget(MANIFEST_ID);
       return undefined;
     }
   }
 
-  async #archives(manifest: Manifest, objects: Objects): Promise<void> {
-    const { log, progress, select, signal } = this.#options;
+  async #rebuilt(objects: Objects, known: CheckObjects): Promise<Manifest> {
+    const { log, core, environment } = this.#options;
+    log("info", "Rebuilding the manifest from all objects, this may take a while...");
+    const progress = this.#progress("check.rebuild_manifest", known.size);
+    const rebuilt = await rebuildManifest(objects, known, log, (done) => {
+      this.#options.signal?.throwIfAborted();
+      progress.show(done);
+    });
+    progress.finish();
+    if (rebuilt.dropped.length || rebuilt.damaged) this.#good = false;
+    this.#dropped.push(...rebuilt.dropped);
+    log("info", "The manifest is rebuilt.");
+    if (!this.#repair) log("warning", "The rebuilt manifest is stored by --repair only!");
+    if (!this.#repair || rebuilt.nextNonce === 0) return rebuilt.manifest;
+    // The lost manifest would have told which counters are free, and so do all objects together.
+    const { material, tamRequired, logicallyEncrypted, target } = objects.key;
+    const key = new Key(this.#repository, environment, material, {
+      nextNonce: rebuilt.nextNonce,
+      tamRequired,
+      logicallyEncrypted,
+      core,
+      ...(target === undefined ? {} : { target }),
+    });
+    const manifest = new Manifest(await makeObjects(this.#repository, key, core));
+    for (const { name, id, time } of rebuilt.manifest.archives.values())
+      manifest.archives.set(name, id, time);
+    return manifest;
+  }
+
+  /** @returns false if the archives asked for are not there */
+  async #archives(manifest: Manifest, known: CheckObjects): Promise<boolean> {
+    const { log, select, signal } = this.#options;
     const infos = select ? select(manifest.archives) : manifest.archives.select({ sortBy: ["timestamp"] });
-    const total = infos.length;
+    if (!infos) {
+      this.#good = false;
+      return false;
+    }
+    const check = new ArchiveCheck(manifest, known, {
+      repair: this.#repair,
+      log,
+      problem: (message) => this.#problem(message),
+      signal,
+    });
+    const progress = this.#progress("check.rebuild_refcounts", infos.length);
     for (const [i, info] of infos.entries()) {
       signal?.throwIfAborted();
-      progress?.({ msgid: "check.rebuild_refcounts", current: i, total });
-      log("info", `Analyzing archive ${info.name} (${i + 1}/${total})`);
-      await this.#archive(info, objects);
+      progress.show(i);
+      log("info", `Analyzing archive ${info.name} (${i + 1}/${infos.length})`);
+      await check.run(info);
     }
-    progress?.({ msgid: "check.rebuild_refcounts", current: total, total, finished: true });
-  }
-
-  async #archive(info: ArchiveInfo, objects: Objects): Promise<void> {
-    const hex = toHex(info.id);
-    if (!this.#reference(info.id)) {
-      this.#problem(`Archive metadata block ${hex} is missing!`);
-      return;
-    }
-    let data: Uint8Array;
-    try {
-      data = await objects.get(info.id);
-    } catch (e) {
-      if (!(e instanceof IntegrityError)) throw e;
-      this.#problem(`Archive metadata block ${hex} is corrupted: ${e.message}`);
-      return;
-    }
-    let items: readonly Uint8Array[];
-    try {
-      const { metadata } = objects.key.unpackAndVerifyArchive(data, { forceNotRequired: false });
-      items = decodeArchiveMetadata(metadata).items;
-    } catch (e) {
-      if (!(e instanceof IntegrityError)) throw e;
-      this.#problem(`Archive TAM authentication issue for archive ${info.name}: ${e.message}`);
-      return;
-    }
-    const stream = new ItemStream();
-    for (const [i, id] of items.entries()) {
-      this.#options.signal?.throwIfAborted();
-      const report = (what: string) =>
-        this.#problem(`${what} [chunk: ${String(i).padStart(6, "0")}_${toHex(id)}]`);
-      if (!this.#reference(id)) {
-        report("item metadata chunk missing");
-        stream.resync();
-        continue;
-      }
-      try {
-        for (const item of stream.items(await objects.get(id), report)) this.#item(info.name, item);
-      } catch (e) {
-        if (!(e instanceof AlcoveError)) throw e;
-        report(e.message);
-        stream.resync();
-      }
-    }
-    if (stream.pending) this.#problem(`The item stream of archive ${info.name} ends inside an item.`);
-  }
-
-  #item(archive: string, item: Item): void {
-    const { log } = this.#options;
-    const healthy = item.chunks_healthy;
-    if (!item.chunks) return;
-    let offset = 0;
-    let size = 0;
-    item.chunks.forEach((current, i) => {
-      const wanted = healthy?.[i] ?? current;
-      const place = `(Byte ${offset}-${offset + wanted.size}, Chunk ${toHex(wanted.id)})`;
-      const replaced = !equalBytes(current.id, wanted.id);
-      const there = this.#reference(wanted.id);
-      if (replaced) this.#reference(current.id);
-      if (!there && replaced) {
-        log(
-          "info",
-          `${archive}: ${item.path}: Previously missing file chunk is still missing ${place}. It has an all-zero replacement chunk already.`,
-        );
-      } else if (!there) {
-        this.#problem(
-          `${archive}: ${item.path}: New missing file chunk detected ${place}. Would replace it with all-zero chunk with --repair.`,
-        );
-      } else if (replaced) {
-        log("info", `${archive}: ${item.path}: Missing file chunk would be healed with --repair! ${place}`);
-      }
-      offset += wanted.size;
-      size += current.size;
-    });
-    if (item.size !== undefined && item.size !== size) {
-      log(
-        "warning",
-        `${archive}: ${item.path}: size inconsistency detected: size ${item.size}, chunks size ${size}`,
-      );
-    }
-  }
-
-  /** Counts a reference; false if there is no such object. */
-  #reference(id: Uint8Array): boolean {
-    const slot = this.#references.find(id);
-    if (slot < 0) return false;
-    this.#references.setWord(slot, 0, 1);
+    progress.finish();
+    this.#dropped.push(...check.notAuthentic);
     return true;
   }
 
-  #orphans(): void {
+  async #orphans(known: CheckObjects): Promise<void> {
     const { log, select } = this.#options;
     if (select) {
       log("info", "Orphaned objects check skipped (needs all archives checked).");
       return;
     }
-    this.#reference(MANIFEST_ID);
-    let orphans = 0;
-    const references = this.#references;
-    for (let slot = references.next(-1); slot >= 0; slot = references.next(slot)) {
-      if (references.word(slot, 0) === 0) orphans++;
-    }
-    if (orphans) this.#problem(`${orphans} orphaned objects found!`);
-  }
-}
-
-const wanted = new Set(["chunks", "chunks_healthy", "size"]);
-const keys = ITEM_KEYS.map((k) => fsEncode(k));
-
-/** Items of a stream of which parts may be missing or damaged: after those it looks for where an item begins. */
-class ItemStream {
-  #decoder = new ItemDecoder(wanted);
-  #lost = false;
-
-  resync(): void {
-    this.#decoder = new ItemDecoder(wanted);
-    this.#lost = true;
+    const { orphans, superseded } = known.garbage();
+    if (orphans.length) this.#problem(`${orphans.length} orphaned objects found!`);
+    if (!this.#repair || orphans.length + superseded.length === 0) return;
+    await this.#consent();
+    log("info", `Deleting ${orphans.length} orphaned and ${superseded.length} superseded objects...`);
+    for (const id of orphans) await this.#delete(id);
+    for (const id of superseded) await this.#delete(id);
   }
 
-  get pending(): boolean {
-    return !this.#lost && this.#decoder.pending > 0;
+  /** Before archives are given up that could be read. */
+  async #consent(): Promise<void> {
+    const { confirmDeletion } = this.#options;
+    const dropped = this.#dropped.splice(0);
+    if (dropped.length === 0 || !confirmDeletion) return;
+    if (!(await confirmDeletion(dropped))) throw new CancelledByUser();
   }
 
-  *items(data: Uint8Array, report: (what: string) => void): Generator<Item> {
-    let rest = data;
-    if (this.#lost) {
-      const start = itemStart(rest, 0);
-      if (start < 0) return;
-      rest = rest.subarray(start);
-      this.#lost = false;
-    }
-    for (;;) {
-      this.#decoder.feed(rest);
-      let before = this.#decoder.pending;
-      try {
-        for (let item = this.#decoder.next(); item; item = this.#decoder.next()) {
-          before = this.#decoder.pending;
-          yield item;
-        }
-        return;
-      } catch (e) {
-        if (!(e instanceof IntegrityError)) throw e;
-        report(`Unpacker crashed while unpacking item metadata, trying to resync... (${e.message})`);
-        this.#decoder = new ItemDecoder(wanted);
-        // Behind the place where the damaged item began.
-        const from = Math.max(1, rest.length - before + 1);
-        const start = itemStart(rest, from);
-        if (start < 0) {
-          this.#lost = true;
-          return;
-        }
-        rest = rest.subarray(start);
-      }
-    }
+  async #finish(manifest: Manifest): Promise<void> {
+    const { log, saveSpace = false } = this.#options;
+    await this.#consent();
+    log("info", "Writing the manifest.");
+    await manifest.write();
+    log("info", "Committing.");
+    await this.#repository.commit({ compact: false, saveSpace });
+    this.repaired = true;
   }
-}
-
-/** Where something begins that looks like an item: a map whose first key is one of an item's. */
-function itemStart(data: Uint8Array, from: number): number {
-  for (let at = from; at < data.length; at++) {
-    const tag = data[at]!;
-    const key = (tag & 0xf0) === 0x80 && tag > 0x80 ? at + 1 : tag === 0xde ? at + 3 : -1;
-    if (key < 0) continue;
-    const n = data[key]! & 0x1f;
-    if (((data[key] ?? 0) & 0xe0) !== 0xa0) continue;
-    const name = data.subarray(key + 1, key + 1 + n);
-    if (keys.some((k) => k.length === n && equalBytes(k, name))) return at;
-  }
-  return -1;
 }

@@ -115,6 +115,11 @@ export class Manifest {
     return this.objects.key;
   }
 
+  /** Keys that items of this repository may have: those known here and those the manifest names. */
+  get itemKeys(): ReadonlySet<string> {
+    return this.#itemKeys;
+  }
+
   /** The stored manifest; the key is found by its first byte. @throws NoManifestError */
   static async fetch(repository: Repository): Promise<Uint8Array> {
     try {

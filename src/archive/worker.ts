@@ -1,12 +1,14 @@
 // Entry of every worker thread: the thread was started with { role, … } as its data and runs that role to its
 // end. A failure is posted to the main thread, which turns it into an error for the user.
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import type { CheckWorkerData } from "./check-verify.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 
 export type WorkerStart =
   | { role: "create"; data: CreateWorkerData }
-  | { role: "extract"; data: ExtractWorkerData };
+  | { role: "extract"; data: ExtractWorkerData }
+  | { role: "check"; data: CheckWorkerData };
 
 /** Runs the role this thread was started for. Does nothing in the main thread. */
 export async function workerMain(): Promise<void> {
@@ -17,6 +19,9 @@ export async function workerMain(): Promise<void> {
     if (start.role === "create") {
       const { runCreateWorker } = await import("./pipeline/create-worker.ts");
       await runCreateWorker(start.data, port);
+    } else if (start.role === "check") {
+      const { runCheckWorker } = await import("./check-verify.ts");
+      await runCheckWorker(start.data, port);
     } else {
       const { runExtractWorker } = await import("./extract-worker.ts");
       await runExtractWorker(start.data, port);
