@@ -1,13 +1,12 @@
-// Writes one regular file of an archive: created exclusively and without following symlinks, contents chunk by
-// chunk (all-zero chunks as holes with --sparse), attributes through the open descriptor. Used by the workers and
-// by the main thread alike.
-import { closeSync, constants, ftruncateSync, openSync, unlinkSync, writeSync } from "node:fs";
+// Writes one regular file of an archive: created exclusively in its open parent, contents chunk by chunk (all-zero
+// chunks as holes with --sparse), attributes through the open descriptor. What is in the way is removed first. Used
+// by the workers and by the main thread alike.
+import { closeSync, ftruncateSync, writeSync } from "node:fs";
 import { AlcoveError, type AlcoveWarning, BackupError, backupOSError } from "../errors.ts";
-import { nodePath } from "../runtime/pathbytes.ts";
+import { type Directory, fs, isSystemError } from "../runtime/index.ts";
+import { type ExtractTree, type Place, parentError, placeOf } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
 import type { MetadataRestorer, RestoreOptions } from "./metadata-restore.ts";
-
-const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0);
 
 /** Which attributes are restored; serialisable. */
 export type RestoreChoice = Pick<RestoreOptions, "numericIds" | "flags" | "xattrs" | "acls">;
@@ -19,21 +18,44 @@ export interface FileOptions {
 
 /** A file being extracted. System errors become warnings for this one path. */
 export class ExtractedFile {
-  readonly #path: string;
   readonly #item: Item;
   readonly #options: FileOptions;
+  readonly #tree: ExtractTree;
+  readonly #place: Place;
   readonly #fd: number;
   readonly #restorer: MetadataRestorer;
+  #dir: Directory | undefined;
   #position = 0;
   #holeAtEnd = false;
 
-  /** @param path absolute, its parent verified. @throws the backupOSError family */
-  constructor(path: string, item: Item, options: FileOptions, restorer: MetadataRestorer) {
+  /** @throws BackupSymlinkParent, the backupOSError family */
+  constructor(tree: ExtractTree, item: Item, options: FileOptions, restorer: MetadataRestorer) {
     this.#restorer = restorer;
-    this.#path = path;
+    this.#tree = tree;
     this.#item = item;
     this.#options = options;
-    this.#fd = guarded(item.path, () => openSync(nodePath(path), FLAGS, 0o600));
+    this.#place = placeOf(item.path);
+    this.#fd = this.#create();
+  }
+
+  #create(): number {
+    const { parent, name } = this.#place;
+    for (let again = 2; ; again--) {
+      try {
+        this.#dir = this.#tree.directory(parent);
+      } catch (e) {
+        throw parentError(this.#item.path, e);
+      }
+      try {
+        return fs.createExclusive(name, 0o600, this.#dir);
+      } catch (e) {
+        if (!isSystemError(e)) throw e;
+        // A directory may have been replaced since it was opened; the new one has to be opened then.
+        if (again > 0 && e.code === "ENOENT" && parent !== "") this.#tree.forget(parent);
+        else if (again === 0 || e.code !== "EEXIST" || !this.#tree.remove(this.#place, this.#dir))
+          throw backupOSError(this.#item.path, e);
+      }
+    }
   }
 
   write(data: Uint8Array): void {
@@ -60,7 +82,9 @@ export class ExtractedFile {
       guarded(this.#item.path, () => {
         if (this.#holeAtEnd) ftruncateSync(this.#fd, this.#position);
       });
-      this.#restorer.restoreAttrs({ path: this.#path, fd: this.#fd }, this.#item);
+      const { path, name } = this.#place;
+      const target = { path: this.#tree.absolute(path), fd: this.#fd, dir: this.#dir!, name };
+      this.#restorer.restoreAttrs(target, this.#item);
     } finally {
       closeSync(this.#fd);
     }
@@ -82,10 +106,10 @@ export class ExtractedFile {
   abort(): void {
     closeSync(this.#fd);
     try {
-      unlinkSync(nodePath(this.#path));
+      fs.unlink(this.#place.name, this.#tree.directory(this.#place.parent));
     } catch (e) {
       throw new AlcoveError(
-        `${this.#path}: the incomplete file could not be removed: ${(e as Error).message}`,
+        `${this.#item.path}: the incomplete file could not be removed: ${(e as Error).message}`,
       );
     }
   }

@@ -4,6 +4,7 @@
 import { coreModule } from "../core/index.ts";
 import { AlcoveError, type AlcoveWarning, errorFromRemote } from "../errors.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
+import type { ExtractTree } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import type { Objects } from "./objects.ts";
@@ -11,16 +12,13 @@ import { startThread, type Thread } from "./pipeline/threads.ts";
 import { problemWarning } from "./restore-warnings.ts";
 import type { ObjectLocation } from "./segment-objects.ts";
 
-export interface FileTask {
-  /** Absolute; parents exist and are verified. */
-  path: string;
-  item: Item;
-}
-export type FileDone = (path: string, item: Item, bytes: number, warnings: AlcoveWarning[]) => void;
+/** Told of each file, whatever became of it; `path` is the item's place in the target. */
+export type FileDone = (item: Item, bytes: number, warnings: AlcoveWarning[]) => void;
 
 export interface FileLane {
-  /** Takes a file; may wait for room. Throws what ended the extraction (damaged data, lost chunks). */
-  write(task: FileTask): Promise<void>;
+  /** Takes a file whose parent exists; may wait for room. Throws what ended the extraction (damaged data, lost
+   *  chunks). */
+  write(item: Item): Promise<void>;
   /** Waits until every file taken is written. */
   drain(): Promise<void>;
   close(): Promise<void>;
@@ -32,26 +30,30 @@ export class InlineLane implements FileLane {
   readonly #options: FileOptions;
   readonly #done: FileDone;
   readonly #restorer: MetadataRestorer;
+  readonly #tree: ExtractTree;
   #warnings: AlcoveWarning[] = [];
+  #path = "";
 
-  constructor(objects: Objects, options: FileOptions, done: FileDone) {
+  constructor(objects: Objects, tree: ExtractTree, options: FileOptions, done: FileDone) {
     this.#objects = objects;
+    this.#tree = tree;
     this.#options = options;
     this.#done = done;
     this.#restorer = new MetadataRestorer({
       ...options.restore,
       onProblem: (p) => {
-        const w = problemWarning(p);
+        const w = problemWarning(p, this.#path);
         if (w) this.#warnings.push(w);
       },
     });
   }
 
-  async write({ path, item }: FileTask): Promise<void> {
+  async write(item: Item): Promise<void> {
     let bytes = 0;
     this.#warnings = [];
+    this.#path = item.path;
     try {
-      const file = new ExtractedFile(path, item, this.#options, this.#restorer);
+      const file = new ExtractedFile(this.#tree, item, this.#options, this.#restorer);
       try {
         for await (const data of this.#objects.getMany((item.chunks ?? []).map((c) => c.id))) {
           file.write(data);
@@ -63,15 +65,20 @@ export class InlineLane implements FileLane {
       }
       this.#warnings.push(...file.finish());
     } finally {
-      this.#done(path, item, bytes, this.#warnings);
+      this.#done(item, bytes, this.#warnings);
     }
   }
 
   async drain(): Promise<void> {
-    this.#restorer.flush();
+    this.#flush();
   }
 
   async close(): Promise<void> {
+    this.#flush();
+  }
+
+  #flush(): void {
+    this.#path = "";
     this.#restorer.flush();
   }
 }
@@ -84,7 +91,6 @@ interface LocatingRepository {
 
 /** What a worker is given of a file. */
 export interface WorkerFile {
-  path: string;
   item: Item;
   locations: ObjectLocation[];
 }
@@ -113,9 +119,9 @@ export class ExtractLanes implements FileLane {
   readonly #objects: Objects;
   readonly #done: FileDone;
   readonly #threads: { thread: Thread; load: number }[] = [];
-  readonly #open = new Map<number, { files: FileTask[]; lane: number }>();
+  readonly #open = new Map<number, { files: Item[]; lane: number }>();
   #batch: WorkerFile[] = [];
-  #tasks: FileTask[] = [];
+  #items: Item[] = [];
   #bytes = 0;
   #next = 0;
   #failure: Error | undefined;
@@ -125,11 +131,11 @@ export class ExtractLanes implements FileLane {
     return workers > 0 && "objectLocation" in objects.repository;
   }
 
-  constructor(objects: Objects, options: FileOptions, workers: number, done: FileDone) {
+  constructor(objects: Objects, root: string, options: FileOptions, workers: number, done: FileDone) {
     this.#objects = objects;
     this.#repository = objects.repository as unknown as LocatingRepository;
     this.#done = done;
-    const data = { material: objects.key.material, module: coreModule(), options };
+    const data = { material: objects.key.material, module: coreModule(), root, options };
     for (let i = 0; i < workers; i++) {
       const thread = startThread(
         { role: "extract", data },
@@ -140,9 +146,9 @@ export class ExtractLanes implements FileLane {
     }
   }
 
-  async write(task: FileTask): Promise<void> {
+  async write(item: Item): Promise<void> {
     const locations: ObjectLocation[] = [];
-    for (const c of task.item.chunks ?? []) {
+    for (const c of item.chunks ?? []) {
       const at = this.#repository.objectLocation(c.id);
       // A chunk that is not there is reported as the repository reports it.
       if (!at) {
@@ -158,11 +164,10 @@ export class ExtractLanes implements FileLane {
       this.#bytes += c.csize;
     }
     this.#batch.push({
-      path: task.path,
-      item: { ...task.item, chunks: undefined, chunks_healthy: task.item.chunks_healthy && [] },
+      item: { ...item, chunks: undefined, chunks_healthy: item.chunks_healthy && [] },
       locations,
     });
-    this.#tasks.push(task);
+    this.#items.push(item);
     if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
   }
 
@@ -186,11 +191,11 @@ export class ExtractLanes implements FileLane {
     }
     if (this.#failure) throw this.#failure;
     const batch = this.#next++;
-    this.#open.set(batch, { files: this.#tasks, lane });
+    this.#open.set(batch, { files: this.#items, lane });
     this.#threads[lane]!.load++;
     this.#threads[lane]!.thread.post({ batch, files: this.#batch } satisfies WorkerBatch);
     this.#batch = [];
-    this.#tasks = [];
+    this.#items = [];
     this.#bytes = 0;
   }
 
@@ -225,10 +230,8 @@ export class ExtractLanes implements FileLane {
     this.#open.delete(result.batch);
     this.#threads[lane]!.load--;
     result.files.forEach(({ bytes, warnings }, i) => {
-      const { path, item } = open.files[i]!;
       this.#done(
-        path,
-        item,
+        open.files[i]!,
         bytes,
         warnings.map((w) => received(w) as AlcoveWarning),
       );

@@ -4,10 +4,11 @@ import type { MessagePort } from "node:worker_threads";
 import { createCompressor, defaultCompression, prepareCodecs } from "../compress/index.ts";
 import { loadCore } from "../core/index.ts";
 import { type KeyMaterial, Sealer } from "../crypto/material.ts";
-import { AlcoveError, AlcoveWarning, backupOSError, IntegrityError } from "../errors.ts";
+import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
 import type { SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
+import { ExtractTree } from "./extract-tree.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import { problemWarning } from "./restore-warnings.ts";
 import { SegmentObjects } from "./segment-objects.ts";
@@ -15,6 +16,8 @@ import { SegmentObjects } from "./segment-objects.ts";
 export interface ExtractWorkerData {
   material: KeyMaterial;
   module: WebAssembly.Module;
+  /** Absolute path of the directory extracted into. */
+  root: string;
   options: FileOptions;
 }
 
@@ -25,28 +28,27 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   const sealer = new Sealer(data.material, core);
   const codec = createCompressor(defaultCompression, core);
   const segments = new SegmentObjects();
+  const tree = new ExtractTree(data.root);
   let warnings: AlcoveWarning[] = [];
+  let current = "";
   const restorer = new MetadataRestorer({
     ...data.options.restore,
     onProblem: (p) => {
-      const w = problemWarning(p);
+      const w = problemWarning(p, current);
       if (w) warnings.push(w);
     },
   });
 
-  const write = ({ path, item, locations }: WorkerFile): { bytes: number; warnings: SentError[] } => {
+  const write = ({ item, locations }: WorkerFile): { bytes: number; warnings: SentError[] } => {
     let bytes = 0;
     warnings = [];
+    current = item.path;
     try {
-      const file = new ExtractedFile(path, item, data.options, restorer);
+      const file = new ExtractedFile(tree, item, data.options, restorer);
       try {
         for (const at of locations) {
           const content = codec.decompress(sealer.open(segments.read(at), at.id), MAX_DATA_SIZE);
           sealer.checkId(at.id, content);
-          if (content.length !== at.size)
-            throw new IntegrityError(
-              `${item.path}: a chunk has ${content.length} bytes instead of ${at.size}`,
-            );
           file.write(content);
           bytes += content.length;
         }
@@ -66,6 +68,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     port.on("message", (message: WorkerBatch | { stop: true } | { index: unknown }) => {
       if ("stop" in message) {
         segments.close();
+        tree.close();
         endPort(port);
         resolve();
         return;
@@ -80,7 +83,11 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
           break;
         }
       }
+      warnings = [];
+      current = "";
       restorer.flush();
+      // What only the tools say, after the batch: it belongs to one of its files.
+      result.files.at(-1)?.warnings.push(...warnings.map(sent));
       port.postMessage(result);
     });
   });

@@ -1,22 +1,22 @@
 // Extracts an archive: the main thread walks the items, makes directories, links and special files and decides;
 // regular files are written by lanes (workers that read the repository's segments themselves, or this thread).
-// Whatever could change where a path leads (a symlink, the replacement of a directory) waits until every file
-// under way is written. Directory attributes come last, deepest first. Borg's do_extract and extract_item.
-import { linkSync, lstatSync, mkdirSync, rmdirSync, symlinkSync, unlinkSync } from "node:fs";
+// What replaces something made before waits until every file under way is written. Directory attributes come last,
+// deepest first. Borg's do_extract and extract_item.
 import {
   AlcoveWarning,
   BackupError,
   BackupHardlinkSource,
+  BackupPathTraversal,
   BackupSymlinkParent,
   backupOSError,
   CancelledByUser,
 } from "../errors.ts";
-import { nodePath } from "../runtime/pathbytes.ts";
+import { type Directory, fs, isSystemError } from "../runtime/index.ts";
 import type { Archive } from "./archive.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSymlink } from "./constants.ts";
 import type { RestoreChoice } from "./extract-file.ts";
-import { ExtractGuard } from "./extract-guard.ts";
 import { ExtractLanes, type FileLane, InlineLane } from "./extract-lanes.ts";
+import { ExtractTree, type Place, parentError, placeOf } from "./extract-tree.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
 import { createNode, MetadataRestorer } from "./metadata-restore.ts";
@@ -49,6 +49,7 @@ export interface ExtractOptions {
 
 interface Master {
   chunks: ChunkRef[] | undefined;
+  /** Where a name of it has been extracted, relative to the target. */
   link: string | undefined;
 }
 
@@ -82,7 +83,8 @@ function strip(path: string, components: number): string {
 export class Extractor {
   readonly #archive: Archive;
   readonly #options: ExtractOptions;
-  readonly #guard: ExtractGuard;
+  #tree: ExtractTree | undefined;
+  #current = "";
   readonly #masters: Map<string, Master> | undefined;
   readonly #directories: Item[] = [];
   readonly #underWay = new Set<string>();
@@ -92,11 +94,10 @@ export class Extractor {
   constructor(archive: Archive, options: ExtractOptions) {
     this.#archive = archive;
     this.#options = options;
-    this.#guard = new ExtractGuard(options.root);
     this.#restorer = new MetadataRestorer({
       ...options.restore,
       onProblem: (p) => {
-        const w = problemWarning(p);
+        const w = problemWarning(p, this.#current);
         if (w) options.onWarning?.(w);
       },
       onLimits: (sentence) => options.onLimits?.(sentence),
@@ -105,8 +106,9 @@ export class Extractor {
   }
 
   async run(): Promise<void> {
-    const { matches, stripComponents, parts, signal } = this.#options;
+    const { matches, stripComponents, parts, signal, dryRun, stdout } = this.#options;
     try {
+      if (!dryRun && !stdout) this.#tree = new ExtractTree(this.#options.root);
       for await (const batch of this.#archive.itemBatches({ parts })) {
         for (const item of batch) {
           if (signal?.aborted) throw signal.reason ?? new CancelledByUser();
@@ -125,6 +127,7 @@ export class Extractor {
       await this.#finishDirectories();
     } finally {
       await this.#lane?.close();
+      this.#tree?.close();
     }
   }
 
@@ -140,36 +143,42 @@ export class Extractor {
   }
 
   async #one(item: Item, original: string): Promise<void> {
-    const { dryRun, stdout, onItem } = this.#options;
-    onItem?.(item.path);
-    if (dryRun || stdout) {
+    this.#options.onItem?.(item.path);
+    const tree = this.#tree;
+    if (!tree) {
       await this.#contents(item);
       return;
     }
-    const path = this.#guard.target(item.path);
-    if (this.#underWay.has(path)) await this.#drain();
-    if (isDirectory(item.mode)) {
-      await this.#directory(path, item);
+    this.#current = item.path;
+    const place = placeOf(item.path);
+    if (this.#underWay.has(place.path)) await this.#drain();
+    const { mode } = item;
+    const parent = tree.makeDirectory(place.parent, item.path);
+    if (isDirectory(mode)) {
+      await this.#directory(tree, place, parent, item);
       return;
     }
-    await this.#remove(path);
-    this.#guard.makeParent(path);
-    if (isRegular(item.mode)) {
-      if (!(await this.#link(path, item))) {
-        await this.#file(path, item);
-        this.#extracted(item, original, path);
+    // What else is in a plain file's way is removed when the file is made, by whoever makes it.
+    const plain = isRegular(mode) && item.source === undefined;
+    if (!plain || tree.knows(place.path)) {
+      if (tree.knows(place.path)) await this.#drain();
+      tree.remove(place, parent);
+    }
+    if (plain) {
+      await this.#file(place, item);
+      this.#extracted(item, original, place.path);
+    } else if (isSymlink(mode)) {
+      fs.symlink(item.source ?? "", place.name, parent);
+      this.#restore(tree, place, parent, item);
+    } else if (isRegular(mode) || isFifo(mode) || isDevice(mode)) {
+      if (await this.#link(tree, place, item)) return;
+      if (isRegular(mode)) await this.#file(place, item);
+      else {
+        createNode(place.name, item, parent);
+        this.#restore(tree, place, parent, item);
       }
-    } else if (isSymlink(item.mode)) {
-      await this.#drain();
-      symlinkSync(nodePath(item.source ?? ""), nodePath(path));
-      this.#restore(path, item);
-    } else if (isFifo(item.mode) || isDevice(item.mode)) {
-      if (!(await this.#link(path, item))) {
-        createNode(path, item);
-        this.#restore(path, item);
-        this.#extracted(item, original, path);
-      }
-    } else throw new BackupError(original, `Unknown archive item type 0o${item.mode.toString(8)}`);
+      this.#extracted(item, original, place.path);
+    } else throw new BackupError(original, `Unknown archive item type 0o${mode.toString(8)}`);
   }
 
   /** Reads and verifies contents without writing files. */
@@ -192,50 +201,55 @@ export class Extractor {
       );
   }
 
-  async #directory(path: string, item: Item): Promise<void> {
-    const there = lstatSync(nodePath(path), { throwIfNoEntry: false });
-    if (there && !there.isDirectory()) await this.#remove(path);
-    this.#guard.makeParent(path);
-    if (!there?.isDirectory()) mkdirSync(nodePath(path), 0o700);
-    this.#guard.remember(path);
+  async #directory(tree: ExtractTree, place: Place, parent: Directory, item: Item): Promise<void> {
+    const { name, path } = place;
+    try {
+      fs.mkdir(name, 0o700, parent);
+    } catch (e) {
+      if (!isSystemError(e, "EEXIST")) throw e;
+      // An empty directory of before is made anew, as in Borg: nothing of its attributes stays.
+      if (!tree.knows(path)) {
+        await this.#drain();
+        tree.remove(place, parent);
+      }
+      if (!this.#isDirectory(tree, name, parent)) fs.mkdir(name, 0o700, parent);
+    }
+    tree.remember(path);
     item.chunks = undefined;
     this.#directories.push(item);
   }
 
-  /** Makes room at the path. Like Borg, what cannot be removed shows when the new thing is created. */
-  async #remove(path: string): Promise<void> {
-    const there = lstatSync(nodePath(path), { throwIfNoEntry: false });
-    if (!there) return;
-    await this.#drain();
-    this.#guard.forget(path);
+  #isDirectory(tree: ExtractTree, name: string, parent: Directory): boolean {
     try {
-      if (there.isDirectory()) rmdirSync(nodePath(path));
-      else unlinkSync(nodePath(path));
+      return tree.isDirectory(name, parent);
     } catch (e) {
-      if (!(e as NodeJS.ErrnoException).code) throw e;
+      if (isSystemError(e, "ENOENT")) return false;
+      throw e;
     }
   }
 
   /** Links to what was extracted before, or gives the item the chunks of a master that was not. */
-  async #link(path: string, item: Item): Promise<boolean> {
+  async #link(tree: ExtractTree, place: Place, item: Item): Promise<boolean> {
     if (item.source === undefined) return false;
-    const components = item.source.split("/").slice(this.#options.stripComponents).join("/");
-    let target: string;
+    let source: Place;
+    let from: Directory;
     try {
-      target = this.#guard.target(components);
+      source = placeOf(strip(item.source, this.#options.stripComponents));
+      const master = this.#masters?.get(item.source) ?? { chunks: undefined, link: source.path };
+      if (master.link === undefined) {
+        item.chunks = master.chunks;
+        return false;
+      }
+      source = placeOf(master.link);
+      if (this.#underWay.has(source.path)) await this.#drain();
+      from = tree.directory(source.parent);
     } catch (e) {
-      if (e instanceof BackupSymlinkParent || e instanceof AlcoveWarning)
+      if (e instanceof BackupPathTraversal || parentError("", e) instanceof BackupSymlinkParent)
         throw new BackupHardlinkSource(item.path);
       throw e;
     }
-    const master = this.#masters?.get(item.source) ?? { chunks: undefined, link: target };
-    if (master.link !== undefined) {
-      if (this.#underWay.has(master.link)) await this.#drain();
-      linkSync(nodePath(master.link), nodePath(path));
-      return true;
-    }
-    item.chunks = master.chunks;
-    return false;
+    fs.link(source.name, place.name, from, tree.directory(place.parent));
+    return true;
   }
 
   #extracted(item: Item, original: string, path: string): void {
@@ -244,48 +258,56 @@ export class Extractor {
     }
   }
 
-  async #file(path: string, item: Item): Promise<void> {
+  async #file({ path }: Place, item: Item): Promise<void> {
     this.#lane ??= this.#makeLane();
     this.#underWay.add(path);
-    await this.#lane.write({ path, item });
+    await this.#lane.write(item);
   }
 
   #makeLane(): FileLane {
     const { sparse, restore, workers, onWarning, onBytes } = this.#options;
     const options = { sparse, restore };
-    const done = (path: string, item: Item, bytes: number, warnings: AlcoveWarning[]): void => {
-      this.#underWay.delete(path);
+    const done = (item: Item, bytes: number, warnings: AlcoveWarning[]): void => {
+      this.#underWay.delete(placeOf(item.path).path);
       onBytes?.(bytes, item.path);
       for (const w of warnings) onWarning?.(w);
     };
     const { objects } = this.#archive;
     return ExtractLanes.possible(objects, workers)
-      ? new ExtractLanes(objects, options, workers, done)
-      : new InlineLane(objects, options, done);
+      ? new ExtractLanes(objects, this.#options.root, options, workers, done)
+      : new InlineLane(objects, this.#tree!, options, done);
   }
 
   async #drain(): Promise<void> {
     if (this.#underWay.size > 0) await this.#lane!.drain();
   }
 
-  #restore(path: string, item: Item): void {
-    this.#restorer.restoreAttrs({ path }, item);
+  #restore(tree: ExtractTree, { path, name }: Place, dir: Directory, item: Item): void {
+    this.#restorer.restoreAttrs({ path: tree.absolute(path), dir, name }, item);
   }
 
   // Times and modes of directories last: what is made inside would change the one and be forbidden by the other.
   async #finishDirectories(): Promise<void> {
+    const tree = this.#tree;
     const total = this.#directories.length;
     let done = 0;
-    for (let item = this.#directories.pop(); item; item = this.#directories.pop()) {
+    for (let item = this.#directories.pop(); tree && item; item = this.#directories.pop()) {
       const directory = item;
+      this.#current = directory.path;
       await this.#guarded(directory.path, async () => {
-        const path = this.#guard.target(directory.path);
-        const there = lstatSync(nodePath(path));
-        if (!there.isDirectory()) throw new BackupSymlinkParent(directory.path);
-        this.#restore(path, directory);
+        const place = placeOf(directory.path);
+        let open: Directory;
+        try {
+          open = tree.directory(place.path);
+        } catch (e) {
+          throw parentError(directory.path, e);
+        }
+        // The open directory itself, not its name: that may have been given to something else.
+        this.#restore(tree, { ...place, name: "." }, open, directory);
       });
       this.#options.onDirectory?.(++done, total);
     }
+    this.#current = "";
     this.#restorer.flush();
   }
 }

@@ -3,8 +3,11 @@
 import { type AlcoveWarning, BackupOSError, BackupPermissionError, describeSystemError } from "../errors.ts";
 import type { RestoreProblem } from "./metadata-restore.ts";
 
-export function problemWarning({ path, what, error, quiet }: RestoreProblem): AlcoveWarning | undefined {
+/** @param item the item's path, if one is being restored */
+export function problemWarning(problem: RestoreProblem, item: string): AlcoveWarning | undefined {
+  const { what, error, quiet } = problem;
   if (quiet) return undefined;
+  const path = item || problem.path;
   const text = `${what}: ${describeSystemError(error)}`;
   const { code } = error as NodeJS.ErrnoException;
   return code === "EPERM" || code === "EACCES"

@@ -24,8 +24,16 @@ import { isSystemError, systemError } from "./errno.ts";
 import { type Libc, type LibcName, libc, PATH_A, PATH_B, STATX, VALUE } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
-import { Directory, type FsEntry, fstatInto, openDirectory, openDirectoryBeneath, statx } from "./scanner.ts";
-import { S_IFDIR, S_IFIFO, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
+import {
+  Directory,
+  type FsEntry,
+  fstatInto,
+  openDirectory,
+  openDirectoryBeneath,
+  openTarget,
+  statx,
+} from "./scanner.ts";
+import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
 
 export interface OpenReadOptions {
   /** Follow a symlink in the last component (--read-special); otherwise it is ELOOP. */
@@ -256,11 +264,23 @@ export function fchown(fd: number, uid: number, gid: number): void {
   else nodeFs.fchownSync(fd, uid, gid);
 }
 
-/** Sets permissions. A symlink would be followed: it has none of its own on Linux. */
+/** Sets permissions; ENOTSUP for a symlink, which has none of its own on Linux. Without FFI it is followed. */
 export function chmod(path: string, mode: number, dir?: Directory): void {
   const c = libc();
-  if (!c) nodeFs.chmodSync(nodePath(full(path, dir)), mode & 0o7777);
-  else call(c, "fchmodat", "chmod", full(path, dir), at(dir), c.path(path), mode & 0o7777, 0);
+  if (!c) {
+    nodeFs.chmodSync(nodePath(full(path, dir)), mode & 0o7777);
+    return;
+  }
+  const set = (flags: number): void =>
+    call(c, "fchmodat", "chmod", full(path, dir), at(dir), c.path(path), mode & 0o7777, flags);
+  try {
+    set(AT_SYMLINK_NOFOLLOW);
+  } catch (error) {
+    // glibc before 2.32 cannot; later ones need /proc for it on kernels before 6.6.
+    if (!isSystemError(error, "ENOTSUP", "EOPNOTSUPP", "EINVAL")) throw error;
+    if ((lstat(path, scratch, dir).mode & S_IFMT) === S_IFLNK) throw error;
+    set(0);
+  }
 }
 
 export function fchmod(fd: number, mode: number): void {
@@ -312,4 +332,4 @@ export const NONBLOCK_NOFOLLOW = O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC;
 /** The path as bytes, for those who measure or hash it. */
 export const pathBytes = fsEncode;
 
-export { Directory, O_RDONLY, O_TRUNC, O_WRONLY, openDirectory, openDirectoryBeneath };
+export { Directory, O_RDONLY, O_TRUNC, O_WRONLY, openDirectory, openDirectoryBeneath, openTarget };

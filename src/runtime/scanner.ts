@@ -12,6 +12,7 @@ import {
   O_LARGEFILE,
   O_NOATIME,
   O_NOFOLLOW,
+  O_PATH,
   O_RDONLY,
 } from "./constants.ts";
 import { systemError } from "./errno.ts";
@@ -108,6 +109,20 @@ export function openDirectory(path: string): Directory {
   return openDirectoryAt(libc(), AT_FDCWD, path, path);
 }
 
+/** Opens the directory that something is written into, by whatever path leads to it; it need not be readable. */
+export function openTarget(path: string): Directory {
+  const c = libc();
+  if (!c) return new Directory(path, -1, undefined);
+  const address = c.path(path);
+  const flags = DIR_FLAGS & ~O_NOFOLLOW;
+  let fd = c.get("openat")(AT_FDCWD, address, flags, 0);
+  if (fd < 0 && c.ffi.errno() === EACCES) fd = c.get("openat")(AT_FDCWD, address, flags | O_PATH, 0);
+  if (fd < 0) throw systemError("open", c.ffi.errno(), path);
+  return new Directory(path, fd, c);
+}
+
+const EACCES = 13;
+
 function openDirectoryAt(c: Libc | undefined, parent: number, name: string, path: string): Directory {
   if (!c) {
     // A look that it is one; node:fs opens it again for each reading.
@@ -147,9 +162,16 @@ export function openDirectoryBeneath(root: Directory, path: string): Directory {
     c.u32.fill(0, SMALL >> 2, (SMALL >> 2) + 6);
     c.u32[SMALL >> 2] = DIR_FLAGS;
     c.u32[(SMALL >> 2) + 4] = RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
-    const fd = openat2(root.fd, c.path(parts.join("/")), c.address + SMALL, 24);
+    let fd = openat2(root.fd, c.path(parts.join("/")), c.address + SMALL, 24);
     if (fd >= 0) return new Directory(full, fd, c);
-    const errno = c.ffi.errno();
+    let errno = c.ffi.errno();
+    if (errno === EACCES) {
+      // Not readable: good enough to make something in it.
+      c.u32[SMALL >> 2] = DIR_FLAGS | O_PATH;
+      fd = openat2(root.fd, c.path(parts.join("/")), c.address + SMALL, 24);
+      if (fd >= 0) return new Directory(full, fd, c);
+      errno = c.ffi.errno();
+    }
     // ENOSYS: an older kernel. EPERM: a container's filter that does not know the call.
     if (errno !== 38 && errno !== 1) throw systemError("open", errno, full);
   }
