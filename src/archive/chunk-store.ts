@@ -37,8 +37,9 @@ export class ChunkStore implements ChunkSink {
       "appendObjects" in objects.repository ? (objects.repository as unknown as BulkRepository) : undefined;
   }
 
-  has(id: Uint8Array): boolean {
-    return this.index.find(id) >= 0;
+  /** Whether the chunk whose id lies at the offset is known. */
+  has(id: Uint8Array, offset = 0): boolean {
+    return this.index.find(id, offset) >= 0;
   }
 
   /** Adds a reference to a known chunk. @param size used where the count came without sizes (no cache sync) */

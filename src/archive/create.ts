@@ -31,7 +31,7 @@ import {
   S_IFREG,
 } from "./constants.ts";
 import type { ChunkRef, Item } from "./item.ts";
-import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
+import { type CapturedAttrs, type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
 import { archivedPath, stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
@@ -129,7 +129,11 @@ export class Creator {
     const walker = new Walker(this.#options.walk);
     for (const root of roots) {
       const prefix = stripPrefixOf(root);
-      for (const event of walker.walk(normPath(root))) await this.#event(event, prefix);
+      // Unchanged files, nearly all of most backups, never wait: an await each would cost more than their lookup.
+      for (const event of walker.walk(normPath(root))) {
+        const wait = this.#event(event, prefix);
+        if (wait) await wait;
+      }
     }
   }
 
@@ -156,7 +160,7 @@ export class Creator {
     const file = pendingFile(item.path, { size: 0, ino: 0, mode: S_IFREG, ctimeSec: 0, ctimeNsec: 0 }, true);
     entry.file = file;
     await this.finish();
-    this.#push(entry);
+    this.#queue.push(entry);
     await this.#pipeline.stream(file, pieces);
     await this.finish();
   }
@@ -172,7 +176,8 @@ export class Creator {
     await this.#pipeline.close();
   }
 
-  async #event(event: WalkEvent, prefix: string | undefined): Promise<void> {
+  /** A promise where something has to be waited for. */
+  #event(event: WalkEvent, prefix: string | undefined): Promise<void> | undefined {
     if (this.#options.signal?.aborted) throw this.#options.signal.reason ?? new CancelledByUser();
     const entry = newEntry(event.path);
     if (event.type === "status") entry.status = event.status;
@@ -188,18 +193,19 @@ export class Creator {
         entry.file = undefined;
       }
     }
-    this.#push(entry);
-    if (entry.file && !entry.file.done) await this.#pipeline.submit(entry.file);
+    this.#queue.push(entry);
+    const sent = entry.file && !entry.file.done ? this.#pipeline.submit(entry.file) : undefined;
+    if (sent) return sent.then(() => this.#makeRoom());
     // Most entries leave at once: nothing waits before them.
+    return this.#queue.length - this.#head > MAX_QUEUE ? this.#makeRoom() : this.#advance();
+  }
+
+  async #makeRoom(): Promise<void> {
     await this.#advance();
     while (this.#queue.length - this.#head > MAX_QUEUE) {
       await this.#pipeline.flush(true);
       await this.#advance();
     }
-  }
-
-  #push(entry: Entry): void {
-    this.#queue.push(entry);
   }
 
   #process(entry: Entry, event: WalkEvent & { type: "entry" }, prefix: string | undefined): void {
@@ -220,9 +226,11 @@ export class Creator {
       }
     }
     const special = this.#options.readSpecial && isSpecial(mode);
-    const item: Item = { path, mode };
+    // One object from the start, and the same fields first in every item.
+    const item = this.#collector.statSimpleAttrs(stat) as CapturedAttrs & { path: string } & Item;
+    item.path = path;
     if (isDirectory(mode)) {
-      Object.assign(item, this.#attributes(event, stat));
+      this.#extended(item, event, stat);
       entry.item = item;
       return; // its status follows when the walk leaves it
     }
@@ -247,23 +255,22 @@ export class Creator {
         this.#hardlinks.set(key, entry);
       }
     }
-    Object.assign(item, this.#attributes(event, stat));
+    this.#extended(item, event, stat);
     entry.item = item;
     if (isSymlink(mode)) return;
     if (!entry.master) item.hardlink_master = linked;
     if (!isRegular(mode) && !special) return;
     if (special) item.mode = S_IFREG | (mode & 0o7777);
+    if (!entry.master && !special && this.#files && this.#unchanged(entry, item, stat)) return;
     entry.facts = factsOf(stat);
     if (entry.master) return;
-    if (!special && this.#files && this.#unchanged(entry, item, stat)) return;
     entry.file = pendingFile(event.path, stat, special || follow);
   }
 
-  #attributes({ path, directory, name }: WalkEvent & { type: "entry" }, stat: Stat): Partial<Item> {
-    const attributes: Partial<Item> = this.#collector.statSimpleAttrs(stat);
+  #extended(item: Item, { path, directory, name }: WalkEvent & { type: "entry" }, stat: Stat): void {
     // The scanner lists attribute names for less than a call that looks for each.
     const names = directory && name !== "" ? directory.xattrNames(name) : undefined;
-    return Object.assign(attributes, this.#collector.statExtAttrs(stat, path, undefined, names));
+    Object.assign(item, this.#collector.statExtAttrs(stat, path, undefined, names));
   }
 
   /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */
@@ -275,11 +282,9 @@ export class Creator {
     entry.status = answer === UNKNOWN ? "A" : "M";
     if (answer !== UNCHANGED) return false;
     const { buffer, chunkOffset, chunkCount } = files;
-    const idOf = (i: number): Uint8Array =>
-      buffer.subarray(chunkOffset + i * ID_STRIDE, chunkOffset + i * ID_STRIDE + 32);
     for (let i = 0; i < chunkCount; i++) {
       // The cache knows the file, but a chunk was lost: read it like a modified one.
-      if (!this.#store.has(idOf(i))) {
+      if (!this.#store.has(buffer, chunkOffset + i * ID_STRIDE)) {
         entry.status = "M";
         return false;
       }
@@ -287,7 +292,8 @@ export class Creator {
     let size = 0;
     const chunks: ChunkRef[] = [];
     for (let i = 0; i < chunkCount; i++) {
-      const chunk = this.#store.reference(idOf(i), 0);
+      const at = chunkOffset + i * ID_STRIDE;
+      const chunk = this.#store.reference(buffer.subarray(at, at + 32), 0);
       size += chunk.size;
       chunks.push(chunk);
     }
@@ -298,30 +304,38 @@ export class Creator {
     return true;
   }
 
-  async #advance(): Promise<void> {
+  /** Lets everything go that is complete, in order. A promise where something has to be waited for. */
+  #advance(): Promise<void> | undefined {
     while (this.#head < this.#queue.length) {
       const entry = this.#queue[this.#head]!;
       if (entry.file && !entry.file.done) break;
-      // A hard link whose first name could not be read carries the contents itself.
-      if (entry.master?.failed && !entry.file) {
-        entry.item!.source = undefined;
-        entry.master = undefined;
-        entry.item!.hardlink_master = true;
-        entry.file = pendingFile(entry.path, { ...entry.facts!, mode: entry.item!.mode }, false);
-        await this.#pipeline.submit(entry.file);
-        await this.#pipeline.drain();
-      }
-      await this.#finish(entry);
+      if (entry.master?.failed && !entry.file) return this.#carry(entry).then(() => this.#advance());
+      const wait = this.#finish(entry);
       this.#head++;
-      if (this.#head >= 1024 && this.#head * 2 > this.#queue.length) {
+      if (this.#head === this.#queue.length) {
+        this.#queue.length = 0;
+        this.#head = 0;
+      } else if (this.#head >= 1024 && this.#head * 2 > this.#queue.length) {
         this.#queue.splice(0, this.#head);
         this.#head = 0;
       }
+      if (wait) return wait.then(() => this.#advance());
     }
-    await this.#maybeCheckpoint();
+    return this.#maybeCheckpoint();
   }
 
-  async #finish(entry: Entry): Promise<void> {
+  /** A hard link whose first name could not be read carries the contents itself. */
+  async #carry(entry: Entry): Promise<void> {
+    entry.item!.source = undefined;
+    entry.master = undefined;
+    entry.item!.hardlink_master = true;
+    entry.file = pendingFile(entry.path, { ...entry.facts!, mode: entry.item!.mode }, false);
+    await this.#pipeline.submit(entry.file);
+    await this.#pipeline.drain();
+  }
+
+  /** Gives the item to the writer, and tells. A promise where the writer has to write. */
+  #finish(entry: Entry): Promise<void> | undefined {
     const { onStatus, onWarning, onProgress } = this.#options;
     const { item, file } = entry;
     if (file) {
@@ -332,12 +346,13 @@ export class Creator {
       entry.failed = true;
       onWarning?.(entry.problem);
       onStatus?.("E", entry.path);
-      return;
+      return undefined;
     }
+    let wait: Promise<void> | undefined;
     if (item) {
       this.#currentPath = item.path;
       onProgress?.(this.stats, item.path);
-      await this.#writer.add(item);
+      wait = this.#writer.add(item);
       // The chunk list is in the stream now; hard links need the path only.
       item.chunks = undefined;
     }
@@ -348,6 +363,7 @@ export class Creator {
       entry.status = "C";
     }
     if (entry.status) onStatus?.(entry.status, entry.path);
+    return wait;
   }
 
   #complete(entry: Entry, item: Item, file: PendingFile): void {
@@ -373,10 +389,10 @@ export class Creator {
     }
   }
 
-  async #maybeCheckpoint(): Promise<void> {
+  #maybeCheckpoint(): Promise<void> | undefined {
     const { checkpointInterval } = this.#options;
     if (!checkpointInterval || performance.now() - this.#lastCheckpoint < checkpointInterval * 1000) return;
-    await this.checkpoint();
+    return this.checkpoint();
   }
 
   /** Commits what there is as NAME.checkpoint. Files still being read go in as part files, so that every chunk

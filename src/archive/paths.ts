@@ -3,6 +3,8 @@ import { normPath } from "../format/paths.ts";
 
 /** Strips what would lead out of the place an archive is extracted to: leading "/", "./" and "../". */
 export function makePathSafe(path: string): string {
+  const first = path.charCodeAt(0);
+  if (first !== 46 && first !== 47 && path !== "") return path;
   return path.replace(/^((\.\.)?\/+)+/, "") || ".";
 }
 

@@ -1,12 +1,13 @@
 // Walks the roots of a backup in Borg's order (directories in inode order, a directory before what is in it) and
 // says what to do with each path: archive it, or only report it. The rules are those of Borg's _rec_walk:
 // patterns, exclude tags, one file system, nodump, inodes to skip. No file is opened here except tag files.
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
-import { type Directory, fs, STATX_ATTR_NODUMP, Stat } from "../runtime/index.ts";
-import { nodePath } from "../runtime/pathbytes.ts";
+import { type Directory, fs, isSystemError, Stat } from "../runtime/index.ts";
 import type { PatternMatcher } from "../select/index.ts";
 import { isDirectory, S_IFMT } from "./constants.ts";
+import { MetadataCollector } from "./metadata-capture.ts";
+import { UF_NODUMP } from "./metadata-flags.ts";
 
 export interface WalkOptions {
   matcher: PatternMatcher;
@@ -33,10 +34,30 @@ export const inodeKey = (stat: { ino: number | bigint; dev: number | bigint }): 
 const CACHE_TAG = "CACHEDIR.TAG";
 const CACHE_TAG_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55";
 
+/** Whether a path is to be opened as a directory: not at all, or as one that is archived or only passed through. */
+const NO = 0;
+const INCLUDED = 1;
+const EXCLUDED = 2;
+
+/** An open directory of the walk. */
+interface Level {
+  path: string;
+  directory: Directory;
+  prefix: string;
+  names: readonly { name: string }[];
+  at: number;
+  /** Status told when the walk leaves it. */
+  ending: string | undefined;
+}
+
 export class Walker {
   readonly #options: WalkOptions;
   readonly #stat = new Stat();
   readonly #dirStat = new Stat();
+  #enter = NO;
+  #skipped = false;
+  #skipNumbers = new Map<string, number>();
+  #skipFilter = new Set<number>();
 
   constructor(options: WalkOptions) {
     this.#options = options;
@@ -54,98 +75,152 @@ export class Walker {
       yield { type: "problem", path: root, problem: problemOf(root, e) };
       return;
     }
-    yield* this.#visit(root, undefined, root, device);
+    yield* this.#tree(root, device);
     // A root that was given twice is walked once.
     this.#options.skipInodes.add(key);
   }
 
-  *#visit(
-    path: string,
-    parent: Directory | undefined,
-    name: string,
-    device: number | undefined,
-  ): Generator<WalkEvent, void> {
-    const { matcher, skipInodes, excludeNodump } = this.#options;
-    const stat = this.#stat;
-    let excluded = false;
+  // One generator with a stack of its own: nested ones hand every event through as many as the tree is deep.
+  *#tree(root: string, device: number | undefined): Generator<WalkEvent, void> {
+    const stack: Level[] = [];
     try {
-      if (!matcher.match(path)) {
-        yield { type: "status", path, status: "x" };
-        // Not even a stat of what is excluded: it may be forbidden, or a hanging mount.
-        if (!matcher.recurseDir) return;
-        excluded = true;
+      const first = this.#look(root, undefined, root);
+      const enter = this.#enter;
+      if (first) yield first;
+      if (enter !== NO) yield* this.#open(stack, root, undefined, root, device, enter === EXCLUDED);
+      while (stack.length > 0) {
+        const level = stack[stack.length - 1]!;
+        if (level.at === level.names.length) {
+          stack.pop();
+          level.directory.close();
+          if (level.ending !== undefined) yield { type: "status", path: level.path, status: level.ending };
+          continue;
+        }
+        const { name } = level.names[level.at++]!;
+        const path = level.prefix + name;
+        const event = this.#look(path, level.directory, name);
+        const below = this.#enter;
+        if (event) yield event;
+        if (below !== NO) yield* this.#open(stack, path, level.directory, name, device, below === EXCLUDED);
       }
-      if (parent) parent.lstat(name, stat);
-      else fs.lstat(path, stat);
-      if (excluded && !isDirectory(stat.mode)) return;
-      if (skipInodes.size > 0 && skipInodes.has(inodeKey(stat))) return;
-      if (excludeNodump && stat.attributes & STATX_ATTR_NODUMP) {
-        yield { type: "status", path, status: "x" };
-        return;
-      }
-      if (!isDirectory(stat.mode)) {
-        yield { type: "entry", path, stat, directory: parent, name };
-        return;
-      }
-      yield* this.#directory(path, parent, name, device, excluded);
-    } catch (e) {
-      yield { type: "problem", path, problem: problemOf(path, e) };
+    } finally {
+      for (const level of stack) level.directory.close();
     }
   }
 
-  *#directory(
+  /** What to tell of a path; #enter says whether it may be a directory to be opened. */
+  #look(path: string, parent: Directory | undefined, name: string): WalkEvent | undefined {
+    const { matcher } = this.#options;
+    this.#enter = NO;
+    try {
+      if (!matcher.match(path)) {
+        // Not even a stat of what is excluded: it may be forbidden, or a hanging mount.
+        if (matcher.recurseDir) this.#enter = EXCLUDED;
+        return { type: "status", path, status: "x" };
+      }
+      const event = this.#status(path, parent, name);
+      if (event !== undefined) return event;
+      const stat = this.#stat;
+      if (!this.#skipped && !isDirectory(stat.mode))
+        return { type: "entry", path, stat, directory: parent, name };
+      if (!this.#skipped) this.#enter = INCLUDED;
+      return undefined;
+    } catch (e) {
+      return { type: "problem", path, problem: problemOf(path, e) };
+    }
+  }
+
+  /** Fills #stat; #skipped tells of inodes that are never archived. */
+  #status(path: string, parent: Directory | undefined, name: string): WalkEvent | undefined {
+    const { skipInodes, excludeNodump } = this.#options;
+    const stat = this.#stat;
+    if (parent) parent.lstat(name, stat);
+    else fs.lstat(path, stat);
+    this.#skipped = this.#mayBeSkipped(stat.ino) && skipInodes.has(inodeKey(stat));
+    if (!this.#skipped && excludeNodump && stat.attributes & STATX_ATTR_NODUMP) {
+      return { type: "status", path, status: "x" };
+    }
+    return undefined;
+  }
+
+  /** A look at the inode number alone first: making the key, a string, for every file costs more than its stat. */
+  #mayBeSkipped(ino: number | bigint): boolean {
+    const { skipInodes } = this.#options;
+    if (this.#skipNumbers.size !== skipInodes.size) {
+      this.#skipNumbers = new Map(
+        [...skipInodes].map((key) => [key, Number(key.slice(key.indexOf(":") + 1))]),
+      );
+      this.#skipFilter = new Set(this.#skipNumbers.values());
+    }
+    return this.#skipFilter.has(Number(ino));
+  }
+
+  /** Opens a directory and puts it on the stack. */
+  *#open(
+    stack: Level[],
     path: string,
     parent: Directory | undefined,
     name: string,
     device: number | undefined,
     excluded: boolean,
   ): Generator<WalkEvent, void> {
-    const { ino, dev, mode } = this.#stat;
-    // A mount point's directory is saved, what is mounted there is not.
-    const recurse = device === undefined || dev === device;
-    const directory = parent ? parent.openDirectory(name) : fs.openDirectory(path);
+    let directory: Directory | undefined;
     try {
+      if (excluded) {
+        const event = this.#statusOfExcluded(path, parent, name);
+        if (event) yield event;
+        if (!isDirectory(this.#stat.mode) || this.#skipped || event) return;
+      }
+      const { ino, dev, mode } = this.#stat;
+      // A mount point's directory is saved, what is mounted there is not.
+      const recurse = device === undefined || dev === device;
+      directory = parent ? parent.openDirectory(name) : fs.openDirectory(path);
       const stat = directory.fstat(this.#dirStat);
       if ((stat.mode & S_IFMT) !== (mode & S_IFMT) || stat.ino !== ino) throw new BackupRaceCondition(path);
-      if (recurse) {
-        const tags = this.#tags(path);
-        if (tags.length > 0) {
-          if (!excluded) yield* this.#tagged(path, directory, tags, device);
-          return;
-        }
-      }
-      if (!excluded) yield { type: "entry", path, stat, directory, name: "" };
-      if (recurse) {
+      const tags = recurse ? this.#tags(path) : [];
+      if (tags.length > 0) {
+        if (excluded) return;
+        const keep = this.#options.keepExcludeTags;
+        if (keep) yield { type: "entry", path, stat, directory, name: "" };
+        const names = keep ? tags.map((tag) => ({ name: tag })) : [];
+        stack.push({ path, directory, prefix: `${path}/`, names, at: 0, ending: "x" });
+      } else {
+        if (!excluded) yield { type: "entry", path, stat, directory, name: "" };
+        const names = recurse ? directory.entries() : [];
         const prefix = path === "/" ? "/" : path === "." ? "" : `${path}/`;
-        for (const entry of directory.entries()) {
-          yield* this.#visit(prefix + entry.name, directory, entry.name, device);
-        }
+        const ending = excluded ? undefined : this.#options.dryRun ? "-" : "d";
+        stack.push({ path, directory, prefix, names, at: 0, ending });
       }
-      if (!excluded) yield { type: "status", path, status: this.#options.dryRun ? "-" : "d" };
+      directory = undefined; // the stack closes it
+    } catch (e) {
+      yield { type: "problem", path, problem: problemOf(path, e) };
     } finally {
-      directory.close();
+      directory?.close();
     }
   }
 
-  *#tagged(
-    path: string,
-    directory: Directory,
-    tags: string[],
-    device: number | undefined,
-  ): Generator<WalkEvent, void> {
-    if (this.#options.keepExcludeTags) {
-      yield { type: "entry", path, stat: this.#dirStat, directory, name: "" };
-      for (const tag of tags) yield* this.#visit(`${path}/${tag}`, directory, tag, device);
-    }
-    yield { type: "status", path, status: "x" };
+  #statusOfExcluded(path: string, parent: Directory | undefined, name: string): WalkEvent | undefined {
+    const event = this.#status(path, parent, name);
+    return isDirectory(this.#stat.mode) ? event : undefined;
   }
 
-  #tags(path: string): string[] {
+  #tags(path: string, directory: Directory): string[] {
     const { excludeCaches, excludeIfPresent } = this.#options;
     const found: string[] = [];
     if (excludeCaches && isCacheDirectory(path)) found.push(CACHE_TAG);
-    for (const tag of excludeIfPresent) if (existsSync(nodePath(`${path}/${tag}`))) found.push(tag);
+    for (const tag of excludeIfPresent) if (this.#exists(tag, directory)) found.push(tag);
     return found;
+  }
+
+  // As Python's os.path.exists: a symlink to nothing does not count, nor what may not be looked at.
+  #exists(name: string, directory: Directory): boolean {
+    try {
+      fs.stat(name, this.#tagStat, directory);
+      return true;
+    } catch (e) {
+      if (isSystemError(e)) return false;
+      throw e;
+    }
   }
 }
 
@@ -153,7 +228,7 @@ export class Walker {
 export function isCacheDirectory(path: string): boolean {
   let fd: number;
   try {
-    fd = openSync(nodePath(`${path}/${CACHE_TAG}`), "r");
+    fd = fs.openRead(`${path}/${CACHE_TAG}`, { follow: true });
   } catch {
     // No tag, or one that cannot be read: not known to be a cache, so it is backed up.
     return false;

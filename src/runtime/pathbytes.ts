@@ -6,8 +6,9 @@ const encoder = new TextEncoder();
 const fatal = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SHORT = 40;
 
-/** True for a surrogate that is not half of a pair. */
-const loneSurrogate = /\p{Surrogate}/u;
+// isWellFormed (Node 20, Deno, Bun) finds a surrogate that is not half of a pair; a regular expression takes five
+// times as long. The ES2023 library does not declare it.
+const wellFormed = (s: string): boolean => (s as string & { isWellFormed(): boolean }).isWellFormed();
 
 /** String to bytes. Throws a RangeError for lone surrogates outside U+DC80..U+DCFF, as no file name has them. */
 export function fsEncode(s: string): Uint8Array {
@@ -23,7 +24,7 @@ export function fsEncode(s: string): Uint8Array {
     }
     if (i === n) return out;
   }
-  if (!loneSurrogate.test(s)) return encoder.encode(s);
+  if (wellFormed(s)) return encoder.encode(s);
   const out = new Uint8Array(n * 3);
   let at = 0;
   for (let i = 0; i < n; i++) {
@@ -118,5 +119,5 @@ export function cPath(path: string): Uint8Array {
 
 /** What node:fs takes for a path: the string itself, or a Buffer where it holds undecodable bytes. */
 export function nodePath(path: string): string | Buffer {
-  return loneSurrogate.test(path) ? Buffer.from(fsEncode(path)) : path;
+  return wellFormed(path) ? path : Buffer.from(fsEncode(path));
 }

@@ -51,6 +51,10 @@ export class PatternMatcher {
 
   /** Whether the path is included: true, false, or the fallback; sets recurseDir. */
   match(path: string): boolean | null {
+    if (this.isEmpty) {
+      this.recurseDir = true;
+      return this.fallback;
+    }
     path = stripLeadingSlashes(normalizePath(path));
     if (this.fullPaths.size > 0) {
       const command = this.fullPaths.get(path);

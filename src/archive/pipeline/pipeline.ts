@@ -127,10 +127,11 @@ export class CreatePipeline {
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
-  async submit(file: PendingFile): Promise<void> {
+  submit(file: PendingFile): Promise<void> | undefined {
     this.#batch.push(file);
     this.#batchBytes += file.request.size + 4096;
-    if (this.#batchBytes >= BATCH_BYTES || this.#batch.length >= BATCH_FILES) await this.#dispatch();
+    if (this.#batchBytes < BATCH_BYTES && this.#batch.length < BATCH_FILES) return undefined;
+    return this.#dispatch();
   }
 
   /** Sends the current batch and waits until every file is done. */
