@@ -54,6 +54,9 @@ export class Walker {
   readonly #options: WalkOptions;
   readonly #stat = new Stat();
   readonly #dirStat = new Stat();
+  readonly #tagStat = new Stat();
+  /** For --exclude-nodump. */
+  readonly #flags: MetadataCollector | undefined;
   #enter = NO;
   #skipped = false;
   #skipNumbers = new Map<string, number>();
@@ -61,6 +64,7 @@ export class Walker {
 
   constructor(options: WalkOptions) {
     this.#options = options;
+    if (options.excludeNodump) this.#flags = new MetadataCollector({ xattrs: false, acls: false });
   }
 
   /** Everything under a root, a normalised path. */
@@ -132,12 +136,12 @@ export class Walker {
 
   /** Fills #stat; #skipped tells of inodes that are never archived. */
   #status(path: string, parent: Directory | undefined, name: string): WalkEvent | undefined {
-    const { skipInodes, excludeNodump } = this.#options;
+    const { skipInodes } = this.#options;
     const stat = this.#stat;
     if (parent) parent.lstat(name, stat);
     else fs.lstat(path, stat);
     this.#skipped = this.#mayBeSkipped(stat.ino) && skipInodes.has(inodeKey(stat));
-    if (!this.#skipped && excludeNodump && stat.attributes & STATX_ATTR_NODUMP) {
+    if (this.#flags && !this.#skipped && this.#flags.flags(stat, path) & UF_NODUMP) {
       return { type: "status", path, status: "x" };
     }
     return undefined;
@@ -177,7 +181,7 @@ export class Walker {
       directory = parent ? parent.openDirectory(name) : fs.openDirectory(path);
       const stat = directory.fstat(this.#dirStat);
       if ((stat.mode & S_IFMT) !== (mode & S_IFMT) || stat.ino !== ino) throw new BackupRaceCondition(path);
-      const tags = recurse ? this.#tags(path) : [];
+      const tags = recurse ? this.#tags(path, directory) : [];
       if (tags.length > 0) {
         if (excluded) return;
         const keep = this.#options.keepExcludeTags;
