@@ -80,6 +80,8 @@ class Compaction {
   private readonly log: TransactionLog;
   private readonly settled: number | undefined;
   private unused: number[] = [];
+  /** Segments with a DELETE that is not kept, because the PUT that it covers goes in the same run. */
+  private readonly coverers = new Set<number>();
   private readonly id = new Uint8Array(32);
 
   constructor(log: TransactionLog) {
@@ -136,7 +138,10 @@ class Compaction {
       const to = this.copy(entry);
       addTo(hints.compact, to.segment, PUT_HEADER_SIZE);
       addTo(hints.segments, to.segment, 0);
-    } else if (shadowed.length === 0) hints.shadow.delete(buffer, idAt);
+    } else {
+      this.coverers.add(segment);
+      if (shadowed.length === 0) hints.shadow.delete(buffer, idAt);
+    }
   }
 
   /** Copies an entry as it is (its CRC was just verified) to the segment being written. */
@@ -153,15 +158,25 @@ class Compaction {
   complete(intermediate: boolean): void {
     const { log } = this;
     log.commitSegment({ intermediate });
+    // A loss of power may undo what was not synced, in any order. A segment that comes back must not bring objects back
+    // whose DELETE is gone: the next rebuild of the index would list them, and check would call the repository damaged.
+    const touched = new Set<string>();
+    const settle = () => {
+      for (const dir of touched) log.storage.syncDir(dir);
+      touched.clear();
+    };
     for (const segment of this.unused) {
+      if (this.coverers.delete(segment)) settle();
       const count = log.hints.segments.get(segment) ?? 0;
       if (count !== 0) {
         log.options.log("warning", `Segment ${segment} counts ${count} objects in use while it is deleted.`);
       }
       log.segments.delete(segment);
+      touched.add(log.segments.directory(segment));
       log.hints.segments.delete(segment);
       log.hints.compact.delete(segment);
     }
+    settle();
     this.unused = [];
   }
 }
