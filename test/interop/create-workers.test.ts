@@ -1,0 +1,64 @@
+// The archive does not depend on the number of workers: the same tree gives the same item stream, chunk ids and
+// stored sizes with none, one and three. Borg reads it and agrees about the chunks.
+import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Sandbox } from "../support/programs.ts";
+import { makeTree, randomBytes } from "../support/tree.ts";
+
+describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
+  const box = new Sandbox();
+  const counts = ["0", "1", "3"];
+  // Each count has a copy of one repository, so that keys and chunker seed are the same, and a cache of its own.
+  const envOf = (n: string) => ({ env: { BORG_BASE_DIR: box.path(`base${n}`) } });
+
+  beforeAll(() => {
+    makeTree(box.path("tree"), 3);
+    // Several chunks (the smallest is 512 KiB), alike at both ends and shifted in between.
+    const long = randomBytes(9_000_000, 77);
+    writeFileSync(box.path("tree", "long"), long);
+    writeFileSync(box.path("tree", "sub", "shifted"), Buffer.concat([Buffer.from("shift"), long]));
+    writeFileSync(
+      box.path("tree", "holes"),
+      Buffer.concat([Buffer.alloc(20_000_000), long.subarray(0, 100)]),
+    );
+    linkSync(box.path("tree", "long"), box.path("tree", "sub", "long-link"));
+    // More files than a batch takes, with the same contents here and there: two workers meet the same chunk.
+    mkdirSync(box.path("tree", "many"));
+    for (let i = 0; i < 900; i++) {
+      const data = i % 3 ? randomBytes(200 + i * 7, i) : Buffer.from(`the same ${i % 30}\n`.repeat(500));
+      writeFileSync(box.path("tree", "many", `f${i}`), data);
+    }
+    box.ok(box.alcove(["init", "-e", mode, "repo"]));
+    for (const n of counts) {
+      cpSync(box.path("repo"), box.path(`repo${n}`), { recursive: true });
+      box.ok(box.alcove(["create", "--workers", n, `repo${n}::a`, "tree"], envOf(n)));
+    }
+  }, 120_000);
+  afterAll(() => box.remove());
+
+  const stream = (n: string): { names: string[]; bytes: string } => {
+    const dir = box.path(`dump${n}`);
+    mkdirSync(dir);
+    box.ok(box.alcove(["debug", "dump-archive-items", `../repo${n}::a`], { cwd: dir, ...envOf(n) }));
+    const names = readdirSync(dir).sort();
+    return { names, bytes: Buffer.concat(names.map((f) => readFileSync(`${dir}/${f}`))).toString("latin1") };
+  };
+
+  it("gives the same item stream whatever their number", { timeout: 60_000 }, () => {
+    const [none, one, three] = counts.map(stream);
+    expect(none!.names.length).toBeGreaterThan(0);
+    expect(one!.names).toEqual(none!.names);
+    expect(three!.names).toEqual(none!.names);
+    expect(one!.bytes === none!.bytes).toBe(true);
+    expect(three!.bytes === none!.bytes).toBe(true);
+  });
+
+  it("stores every chunk once, and borg finds nothing missing", { timeout: 60_000 }, () => {
+    const figures = counts.map((n) => {
+      box.ok(box.borg(["check", "--verify-data", `repo${n}`], envOf(n)));
+      return JSON.parse(box.ok(box.borg(["info", "--json", `repo${n}`], envOf(n))).stdout).cache.stats;
+    });
+    expect(figures[1]).toEqual(figures[0]);
+    expect(figures[2]).toEqual(figures[0]);
+  });
+});
