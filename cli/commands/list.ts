@@ -9,6 +9,7 @@ import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { ItemFormatter } from "../item-format.ts";
 import type { Json } from "../output/json.ts";
+import { forTerminal } from "../output/stream.ts";
 import { archiveMatcher } from "../patterns.ts";
 import { type OpenedManifest, withManifest } from "../repository.ts";
 import { selectArchives } from "../select-archives.ts";
@@ -55,7 +56,7 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
             ? formatter.lineNow(item)
             : await formatter.line(item);
       }
-      if (text) ctx.stdout.writeBytes(fsEncode(text));
+      if (text) ctx.stdout.writeBytes(fsEncode(ctx.stdout.isTTY ? forTerminal(text) : text));
     }
   } finally {
     cache?.close();

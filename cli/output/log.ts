@@ -2,7 +2,7 @@
 // docs/internals/frontends.rst). Loggers have Python's dotted names; borg.output.* are opened by the option they
 // belong to (--list, --stats, --progress, --show-rc, --show-version) and borg.debug.* by --debug-topic.
 import { type Json, JsonFloat, jsonLine } from "./json.ts";
-import { type OutStream, replaceSurrogates } from "./stream.ts";
+import { forTerminal, type OutStream, replaceSurrogates } from "./stream.ts";
 
 export type Level = "debug" | "info" | "warning" | "error" | "critical";
 
@@ -116,7 +116,7 @@ export class Logger {
 
   private line(text: string): void {
     this.beforeLine?.();
-    this.stream.write(`${replaceSurrogates(text)}\n`);
+    this.stream.write(`${this.stream.isTTY ? forTerminal(text) : replaceSurrogates(text)}\n`);
   }
 
   private levelOf(name: string): Level {
