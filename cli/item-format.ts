@@ -9,9 +9,9 @@ import { itemCsize, itemSize } from "../src/archive/item-size.ts";
 import type { ChunkIndex } from "../src/cache/chunks.ts";
 import { Xxh64 } from "../src/core/index.ts";
 import { toHex } from "../src/format/bytes.ts";
-import { type CompiledFormat, compileFormat } from "../src/format/formatter.ts";
+import { type CompiledFormat, compileFormat, FIXED_KEYS } from "../src/format/formatter.ts";
 import { removeSurrogates } from "../src/format/paths.ts";
-import type { FormatValue } from "../src/format/pyformat.ts";
+import { type FormatValue, formatField, parseFormat } from "../src/format/pyformat.ts";
 import { OutputTime } from "../src/format/time.ts";
 import { type Json, jsonLine } from "./output/json.ts";
 
@@ -53,6 +53,8 @@ export const itemKeys: readonly string[] = [
   "archiveid",
 ];
 
+const TWO = Array.from({ length: 60 }, (_, i) => String(i).padStart(2, "0"));
+
 export class ItemFormatter {
   readonly #archive: Archive;
   readonly #format: CompiledFormat;
@@ -63,12 +65,16 @@ export class ItemFormatter {
   // Many neighbouring files have the same second; formatting a local time costs more than all else in a line.
   #lastTime = -1n;
   #lastOutput = OutputTime.ofTimestamp(0);
+  readonly #pieces: (string | (() => string))[] | undefined;
+  #hour = Number.NaN;
+  #hourText: string | undefined;
 
   /** @throws InvalidPlaceholder for an unknown key */
   constructor(archive: Archive, format: string, chunks?: ChunkIndex) {
     this.#archive = archive;
     this.#format = compileFormat(format, itemKeys);
     this.#chunks = chunks;
+    this.#pieces = this.#compile(format);
   }
 
   /** Whether a format names keys that need the chunks cache. */
@@ -114,7 +120,77 @@ export class ItemFormatter {
 
   lineNow(item: Item): string {
     this.#item = item;
-    return this.#format.render(this.#value);
+    if (!this.#pieces) return this.#format.render(this.#value);
+    let text = "";
+    for (const piece of this.#pieces) text += typeof piece === "string" ? piece : piece();
+    return text;
+  }
+
+  /** The format as functions, each made for its field: modes, users and groups repeat, so their texts are kept, and
+   *  times share all but minutes and seconds with the hour they are in. undefined for formats beyond that. */
+  #compile(format: string): (string | (() => string))[] | undefined {
+    const pieces: (string | (() => string))[] = [];
+    for (const part of parseFormat(format)) {
+      if (typeof part === "string") {
+        pieces.push(part);
+        continue;
+      }
+      const { name, conversion, spec } = part;
+      if (conversion !== "" || spec.includes("{")) return undefined;
+      const fixed = FIXED_KEYS[name];
+      if (fixed !== undefined) pieces.push(formatField(fixed, "", spec));
+      else if (timeKeys.includes(name) && spec === "") {
+        const key = name as "mtime";
+        pieces.push(() => this.#timeText(this.#item[key] ?? this.#item.mtime ?? 0n));
+      } else if (["mode", "type", "user", "group", "uid", "gid"].includes(name)) {
+        const texts = new Map<FormatValue, string>();
+        pieces.push(() => {
+          const value = this.#valueOf(name);
+          let text = texts.get(value);
+          if (text === undefined) {
+            text = formatField(value, "", spec);
+            texts.set(value, text);
+          }
+          return text;
+        });
+      } else if (/^[1-9]\d?$/.test(spec)) {
+        const width = Number(spec);
+        pieces.push(() => {
+          const value = this.#valueOf(name);
+          return typeof value === "number" && Number.isSafeInteger(value)
+            ? String(value).padStart(width)
+            : formatField(value, "", spec);
+        });
+      } else if (spec === "") {
+        pieces.push(() => {
+          const value = this.#valueOf(name);
+          return typeof value === "string" ? value : formatField(value, "", "");
+        });
+      } else pieces.push(() => formatField(this.#valueOf(name), "", spec));
+    }
+    return pieces;
+  }
+
+  #timeText(ns: bigint): string {
+    const second = Number(ns / 1_000_000_000n);
+    const hour = Math.floor(second / 3600);
+    if (hour !== this.#hour) {
+      this.#hour = hour;
+      this.#hourText = undefined;
+      // From 1980 on no zone is off the minute. The clock must not be changed within the hour, and must not be one
+      // that is half an hour off: then each time is formatted by itself.
+      if (second >= 315_532_800 && second < 4_000_000_000) {
+        const at = (s: number): string => OutputTime.ofFileTime(BigInt(s) * 1_000_000_000n).format();
+        const first = at(hour * 3600);
+        const last = at(hour * 3600 + 3599);
+        if (first.endsWith(":00:00") && last === `${first.slice(0, -5)}59:59`)
+          this.#hourText = first.slice(0, -5);
+      }
+    }
+    if (this.#hourText === undefined) return this.#time(ns).format();
+    const rest = second - hour * 3600;
+    const minutes = Math.floor(rest / 60);
+    return `${this.#hourText}${TWO[minutes]!}:${TWO[rest - minutes * 60]!}`;
   }
 
   async json(item: Item): Promise<string> {
