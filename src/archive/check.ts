@@ -177,6 +177,8 @@ class Check {
 
   async #delete(id: Uint8Array): Promise<void> {
     try {
+      // A deletion that fails would end the transaction: first see whether there is an entry to be accounted for.
+      (this.#repository as { locate?: (id: Uint8Array) => unknown }).locate?.(id);
       await this.#repository.delete(id);
     } catch (e) {
       // Its entry in the segment is so damaged that it cannot be accounted for: only the repository's part of a
