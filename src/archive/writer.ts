@@ -2,6 +2,7 @@
 // transaction. Borg's ChunkBuffer and Archive.save(); the item stream has chunker parameters of its own, finer
 // than those of files, so that a changed directory costs little.
 import { type Chunker, createChunker, itemsChunkerParams } from "../chunker/index.ts";
+import type { Core } from "../core/index.ts";
 import { AlcoveError, ArchiveAlreadyExists } from "../errors.ts";
 import { formatTimestamp, nowMicros, parseTimestamp } from "../format/time.ts";
 import type { ChunkStore } from "./chunk-store.ts";
@@ -31,6 +32,17 @@ export interface SaveOptions {
   stats?: Statistics;
   /** Additional keys of the metadata, e.g. recreate_cmdline. */
   additional?: Record<string, unknown>;
+}
+
+// One for all writers of a core, whose memory is never given back: it is used between two awaits only.
+const regions = new WeakMap<Core, number>();
+function regionOf(core: Core): number {
+  let region = regions.get(core);
+  if (region === undefined) {
+    region = core.alloc(REGION_BYTES);
+    regions.set(core, region);
+  }
+  return region;
 }
 
 export class ArchiveWriter {
@@ -73,7 +85,7 @@ export class ArchiveWriter {
     this.start = this.end = nowMicros();
     const { core, key } = store.objects;
     this.#chunker = createChunker(core, itemsChunkerParams, key.chunkSeed);
-    this.#region = core.alloc(REGION_BYTES);
+    this.#region = regionOf(core);
     let checkpoint = `${name}.checkpoint`;
     for (let i = 1; manifest.archives.has(checkpoint); i++) checkpoint = `${name}.checkpoint.${i}`;
     this.checkpointName = checkpoint;
@@ -156,11 +168,12 @@ export class ArchiveWriter {
       const eof = everything && n === this.#encoder.length;
       const cuts = this.#chunker.cuts(this.#region, n, eof);
       let done = 0;
+      const pieces: Uint8Array[] = [];
       for (const length of cuts) {
-        const data = core.u8.slice(this.#region + done, this.#region + done + length);
-        this.#items.push((await this.store.addData(data, this.metaStats)).id);
+        pieces.push(core.u8.slice(this.#region + done, this.#region + done + length));
         done += length;
       }
+      for (const data of pieces) this.#items.push((await this.store.addData(data, this.metaStats)).id);
       this.#encoder.consume(done);
       if (!everything && this.#encoder.length < FLUSH_BYTES) return;
       if (done === 0) return;

@@ -2,6 +2,7 @@
 // on addresses in that memory, so that data is read from a file straight into it and never copied again; the
 // methods over Uint8Array copy small things in (data that already lies in the memory is used where it is).
 
+import { MemoryLimitExceeded } from "../errors.ts";
 import type { CoreExports } from "./exports.ts";
 import { wasmBase64 } from "./wasm.generated.ts";
 
@@ -13,6 +14,8 @@ const XXH64_STATE = 88;
 
 let compiled: WebAssembly.Module | undefined;
 let instance: Core | undefined;
+
+const MAX_MEMORY = 2 ** 31 - 65536;
 
 /** The compiled module; can be posted to a worker, which passes it to `loadCore`. */
 export function coreModule(): WebAssembly.Module {
@@ -80,6 +83,8 @@ export class Core {
     const at = Math.ceil(this.#top / align) * align;
     const end = at + bytes;
     const size = this.memory.buffer.byteLength;
+    // Above 2 GiB addresses would be negative numbers to the kernels.
+    if (end > MAX_MEMORY) throw new MemoryLimitExceeded(end, MAX_MEMORY);
     // 16 spare bytes at the end: kernels may read (never write) a vector past a region.
     if (end + 16 > size) {
       this.memory.grow(Math.ceil((end + 16 - size) / PAGE));

@@ -1,7 +1,7 @@
 // The main thread's side of the create pipeline: hands files to workers in batches and takes back chunks and
 // finished objects. Which worker gets which batch changes nothing in the archive: results are matched to their
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
-import { coreModule, loadCore } from "../../core/index.ts";
+import { Core, coreModule } from "../../core/index.ts";
 import type { ChunkRef } from "../item.ts";
 import {
   Channel,
@@ -171,7 +171,9 @@ export class CreatePipeline {
   #inlineEngine(): InlineLane {
     if (this.#inline) return this.#inline;
     const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
-    const engine = new Engine(loadCore(), fileSource(), this.#options.setup);
+    // A core of its own, as a worker has: regions are never given back, so what many archives made by one process take
+    // must go with their pipelines (in the shared core 240 archives filled the memory, and the kernels never returned).
+    const engine = new Engine(new Core(coreModule()), fileSource(), this.#options.setup);
     this.#inline = { channel, engine, queue: [] };
     this.#resetInlineSlot();
     return this.#inline;
