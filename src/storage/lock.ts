@@ -202,7 +202,7 @@ export class Lock {
   }
 
   /** Tries once to put a directory with our name in place. A directory that is not empty cannot be renamed over. */
-  private tryDirectory(): boolean {
+  private tryDirectory(again = true): boolean {
     const prepared = `${this.dir}.${randomBytes(6).toString("hex")}.tmp`;
     const file = `${prepared}/${fileName(this.id)}`;
     try {
@@ -227,8 +227,8 @@ export class Lock {
       }
     }
     if (this.isMine()) return true;
-    this.clearStale();
-    return false;
+    // Whoever does not want to wait at all need not: a dead process's lock is no reason to give up.
+    return this.clearStale() && again && this.tryDirectory(false);
   }
 
   private isMine(): boolean {
@@ -245,21 +245,22 @@ export class Lock {
     }
   }
 
-  /** Removes a lock whose owner was a process of this host that is gone. Anything else is left alone. */
-  private clearStale(): void {
+  /** Removes a lock whose owner was a process of this host that is gone. Anything else is left alone.
+   *  @returns whether the lock is free now */
+  private clearStale(): boolean {
     let names: string[];
     try {
       names = this.storage.list(this.dir);
-    } catch {
-      return;
+    } catch (error) {
+      return code(error) === "ENOENT";
     }
     for (const name of names) {
       const id = parseFileName(name);
       if (!id) {
         this.log("error", `Unknown file ${name} in the lock ${this.path}.exclusive, please check.`);
-        return;
+        return false;
       }
-      if (processAlive(...id)) return;
+      if (processAlive(...id)) return false;
       try {
         this.storage.unlink(`${this.dir}/${name}`);
         this.log("warning", `Removed the stale lock ${name}.`);
@@ -270,7 +271,7 @@ export class Lock {
             `Cannot remove the stale lock ${name}: ${describeSystemError(error as NodeJS.ErrnoException)}`,
           );
         }
-        return;
+        return false;
       }
     }
     try {
@@ -278,6 +279,7 @@ export class Lock {
     } catch {
       // Somebody else was quicker; the next attempt finds out.
     }
+    return true;
   }
 
   private clearDirectory(): void {
