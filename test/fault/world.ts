@@ -1,6 +1,7 @@
 // Everything that a backup program keeps (repository, cache, security directory) under one recorded storage, and the
 // steps of its life at library level: what the commands do, in process, so that a crash can come behind any write.
 import { createHash } from "node:crypto";
+import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Archive } from "../../src/archive/archive.ts";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
@@ -339,12 +340,32 @@ export class World {
   }
 }
 
+/** Of an archive's items, in whatever order they were found. */
 async function digest(archive: Archive): Promise<string> {
-  const hash = createHash("sha256");
+  const all: string[] = [];
   for await (const item of archive.items()) {
+    const hash = createHash("sha256");
     const { path, mode, uid, gid, mtime, size, source } = item;
     hash.update(`${JSON.stringify([path, mode, uid, gid, String(mtime), size, source])}\n`);
     for await (const data of archive.objects.getMany((item.chunks ?? []).map((c) => c.id))) hash.update(data);
+    all.push(hash.digest("hex"));
   }
-  return hash.digest("hex");
+  return createHash("sha256").update(all.sort().join()).digest("hex");
+}
+
+/** What the digest of an archive of a directory (of plain files and directories) has to be. */
+export function digestOfTree(cwd: string, root: string): string {
+  const all: string[] = [];
+  const visit = (path: string): void => {
+    const st = lstatSync(join(cwd, path), { bigint: true });
+    const hash = createHash("sha256");
+    const isDir = st.isDirectory();
+    const item = [path, Number(st.mode), Number(st.uid), Number(st.gid), String(st.mtimeNs)];
+    hash.update(`${JSON.stringify([...item, isDir ? undefined : Number(st.size), undefined])}\n`);
+    if (isDir) for (const name of readdirSync(join(cwd, path))) visit(`${path}/${name}`);
+    else hash.update(readFileSync(join(cwd, path)));
+    all.push(hash.digest("hex"));
+  };
+  visit(root);
+  return createHash("sha256").update(all.sort().join()).digest("hex");
 }
