@@ -23,6 +23,7 @@ import type { Environment } from "../../src/crypto/environment.ts";
 import { createKey } from "../../src/crypto/keys.ts";
 import type { KeyMode } from "../../src/crypto/modes.ts";
 import { rememberTamRequired } from "../../src/crypto/tam.ts";
+import type { AlcoveWarning } from "../../src/errors.ts";
 import { parseLocation } from "../../src/format/location.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { buildMatcher } from "../../src/select/index.ts";
@@ -194,7 +195,12 @@ export class World {
   async create(
     name: string,
     roots: readonly string[],
-    options: { checkpoint?: boolean; onCheckpoint?: () => void } = {},
+    options: {
+      checkpoint?: boolean;
+      onWarning?: (warning: AlcoveWarning) => void;
+      /** Called when files have been looked at and before any is read. */
+      beforeRead?: () => void;
+    } = {},
   ): Promise<void> {
     await this.session(async (manifest, cache) => {
       const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
@@ -230,17 +236,19 @@ export class World {
         checkpointInterval: 0,
         workers: 0,
         cwd: "/",
-        onWarning: (w) => {
-          throw w;
-        },
+        onWarning:
+          options.onWarning ??
+          ((w) => {
+            throw w;
+          }),
       });
       try {
         for (const [i, root] of roots.entries()) {
           await creator.addPaths([root]);
+          if (i === 0) options.beforeRead?.();
           if (options.checkpoint && i === 0) {
             await creator.finish();
             await creator.checkpoint();
-            options.onCheckpoint?.();
           }
         }
         await creator.finish();
