@@ -1,0 +1,170 @@
+// A tree with every kind of metadata is backed up and restored by Alcove and Alcove, Alcove and borg, borg and
+// Alcove, as root and as an ordinary user, on every runtime; a judge in Python compares each field to the nanosecond.
+import { spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { cleanTree, compareTrees, isRoot, makeTree, nobody, type User } from "../runtime/tree.ts";
+import { alcoveCommand, type RuntimeLabel, Sandbox } from "../support/programs.ts";
+
+type Program = "borg" | RuntimeLabel;
+
+const box = new Sandbox();
+const hasBorg = spawnSync("borg", ["--version"]).status === 0;
+const labels: RuntimeLabel[] = (["node20", "node24", "node26", "deno", "bun"] as const).filter((l) => {
+  const [first, second] = alcoveCommand(l);
+  return existsSync(first!) && (second !== "run" || existsSync(first!));
+});
+let count = 0;
+
+interface Place {
+  name: string;
+  user: User;
+  dir: string;
+}
+const places: Place[] = [];
+
+beforeAll(() => {
+  chmodSync(box.dir, 0o755);
+  for (const [name, user] of [
+    [isRoot ? "root" : "user", {}],
+    ...(isRoot ? ([["nobody", nobody]] as const) : []),
+  ] as [string, User][]) {
+    const dir = box.path(name);
+    mkdirSync(dir);
+    if (user.uid !== undefined) chownSync(dir, user.uid, user.gid!);
+    makeTree(`${dir}/source`, { root: isRoot && user.uid === undefined, borg: true }, user);
+    places.push({ name, user, dir });
+  }
+});
+afterAll(() => cleanTree(box.dir));
+
+function run(program: Program, place: Place, args: string[], cwd = place.dir): string {
+  const command = program === "borg" ? ["borg"] : alcoveCommand(program);
+  const drop =
+    place.user.uid === undefined
+      ? []
+      : ["setpriv", `--reuid=${place.user.uid}`, `--regid=${place.user.gid}`, "--clear-groups"];
+  const env = { HOME: place.dir, BORG_BASE_DIR: `${place.dir}/base`, DENO_DIR: `${place.dir}/deno` };
+  return box.ok(box.run([...drop, ...command, ...args], { cwd, env })).stderr;
+}
+
+function mkdir(place: Place, dir: string): void {
+  mkdirSync(dir);
+  if (place.user.uid !== undefined) chownSync(dir, place.user.uid, place.user.gid!);
+}
+
+// Holes come back where whole chunks are zero: with small chunks all of them do.
+const holes = ["--sparse", "--chunker-params", "fixed,4096"];
+
+/** Backs up with one program, restores with the other; what differs. */
+function roundTrip(saver: Program, restorer: Program, place: Place, ignore: string[] = []): string {
+  const n = count++;
+  const target = `${place.dir}/target${n}`;
+  mkdir(place, target);
+  run(saver, place, ["init", "-e", "none", `repo${n}`]);
+  expect(run(saver, place, ["create", "--atime", ...holes, `repo${n}::a`, "source"])).toBe("");
+  expect(run(restorer, place, ["extract", "--sparse", `../repo${n}::a`], target)).toBe("");
+  return compareTrees(`${place.dir}/source`, `${target}/source`, ignore, place.user);
+}
+
+const users = isRoot ? ["root", "nobody"] : ["user"];
+const placeOf = (name: string): Place => places.find((p) => p.name === name)!;
+
+describe.each(users)("as %s", (user) => {
+  it("Alcove to Alcove", () => expect(roundTrip("node", "node", placeOf(user))).toBe(""), 60_000);
+
+  it.runIf(hasBorg)(
+    "Alcove to borg",
+    () => {
+      expect(roundTrip("node", "borg", placeOf(user))).toBe("");
+    },
+    60_000,
+  );
+
+  it.runIf(hasBorg)(
+    "borg to Alcove",
+    () => {
+      expect(roundTrip("borg", "node", placeOf(user))).toBe("");
+    },
+    60_000,
+  );
+
+  it.each(labels)(
+    "%s to itself",
+    (label) => {
+      expect(roundTrip(label, label, placeOf(user))).toBe("");
+    },
+    60_000,
+  );
+});
+
+describe.runIf(hasBorg)("across runtimes", () => {
+  it.each(labels)(
+    "%s to borg",
+    (label) => {
+      expect(roundTrip(label, "borg", placeOf(users[0]!))).toBe("");
+    },
+    60_000,
+  );
+  it.each(labels)(
+    "borg to %s",
+    (label) => {
+      expect(roundTrip("borg", label, placeOf(users[0]!))).toBe("");
+    },
+    60_000,
+  );
+});
+
+describe("options", () => {
+  const source = (): Place => placeOf(users[0]!);
+  const names = (out: string): string[] => out.split("\n").filter(Boolean);
+
+  it.runIf(hasBorg)(
+    "--noacls --noxattrs --noflags --numeric-ids as borg, saving and restoring",
+    () => {
+      const place = source();
+      const n = count++;
+      run("borg", place, ["init", "-e", "none", `repo${n}`]);
+      const options = ["--noacls", "--noxattrs", "--noflags", "--numeric-ids"];
+      run("node", place, ["create", "--atime", `repo${n}::full`, "source"]);
+      run("node", place, ["create", "--atime", ...options, `repo${n}::bare`, "source"]);
+      run("borg", place, ["create", "--atime", ...options, `repo${n}::theirs`, "source"]);
+      const targets: string[] = [];
+      for (const [program, archive, extra] of [
+        ["node", "bare", []],
+        ["borg", "theirs", []],
+        ["node", "full", options],
+        ["borg", "full", options],
+        ["node", "theirs", ["--numeric-ids"]],
+      ] as [Program, string, string[]][]) {
+        const target = `${place.dir}/target${count++}`;
+        mkdir(place, target);
+        run(program, place, ["extract", "--sparse", ...extra, `../repo${n}::${archive}`], target);
+        targets.push(`${target}/source`);
+      }
+      for (const other of targets.slice(1)) expect(compareTrees(targets[0]!, other)).toBe("");
+      expect(compareTrees(`${place.dir}/source`, targets[0]!)).toContain("xattrs");
+    },
+    120_000,
+  );
+
+  it.runIf(hasBorg)(
+    "--exclude-nodump leaves out what borg leaves out",
+    () => {
+      const place = source();
+      const n = count++;
+      run("borg", place, ["init", "-e", "none", `repo${n}`]);
+      run("node", place, ["create", "--exclude-nodump", `repo${n}::ours`, "source"]);
+      run("borg", place, ["create", "--exclude-nodump", `repo${n}::theirs`, "source"]);
+      const list = (archive: string): string[] => {
+        const env = { BORG_BASE_DIR: `${place.dir}/base` };
+        const r = box.ok(box.borg(["list", "--short", `repo${n}::${archive}`], { cwd: place.dir, env }));
+        return names(r.stdout);
+      };
+      const ours = list("ours");
+      expect(ours).toEqual(list("theirs"));
+      expect(ours.filter((p) => p.includes("nodump"))).toEqual([]);
+    },
+    60_000,
+  );
+});
