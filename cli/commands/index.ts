@@ -43,6 +43,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   "key import": () => import("./key/import.ts"),
   "key migrate-to-repokey": () => import("./key/migrate-to-repokey.ts"),
   list: () => import("./list.ts"),
+  mount: () => import("./mount.ts"),
   prune: () => import("./prune.ts"),
   recreate: () => import("./recreate.ts"),
   rename: () => import("./rename.ts"),
