@@ -58,9 +58,11 @@ export async function run(args: Args, ctx: Context): Promise<void> {
           ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
           progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
         });
+    const withdraw = ctx.onAbruptExit(() => cache.close());
     try {
       await backUp(args, ctx, opened, cache, paths, walk);
     } finally {
+      withdraw();
       cache.close();
     }
   });

@@ -27,11 +27,13 @@ export async function run(args: Args, ctx: Context): Promise<void> {
       ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
       progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
     });
+    const withdraw = ctx.onAbruptExit(() => cache.close());
     try {
       if (args.location.archive !== undefined || choosesArchives(args))
         await archives(args, ctx, opened, cache);
       else repository(args, ctx, opened, cache);
     } finally {
+      withdraw();
       cache.close();
     }
   });

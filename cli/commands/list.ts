@@ -40,6 +40,7 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
         progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
       })
     : undefined;
+  const withdraw = cache && ctx.onAbruptExit(() => cache.close());
   try {
     const formatter = new ItemFormatter(archive, format, cache?.chunks);
     const json = args.flag("json-lines");
@@ -59,6 +60,7 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
       if (text) ctx.stdout.writeBytes(fsEncode(ctx.stdout.isTTY ? forTerminal(text) : text));
     }
   } finally {
+    withdraw?.();
     cache?.close();
   }
 }
