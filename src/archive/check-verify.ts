@@ -9,6 +9,7 @@ import { type KeyMaterial, Sealer } from "../crypto/material.ts";
 import { IntegrityError, ObjectNotFound } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import type { Repository } from "../repository/types.ts";
+import { BatchVerifier } from "./check-batch.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import type { Objects } from "./objects.ts";
 import { startThread, type Thread } from "./pipeline/threads.ts";
@@ -105,33 +106,67 @@ function* segmentTasks(repository: IndexedRepository): Generator<VerifyTask> {
   }
 }
 
+function isManifest(id: Uint8Array): boolean {
+  return id.every((byte) => byte === 0);
+}
+
 /** Verifies tasks, one after the other. */
 class TaskVerifier {
   readonly #segments = new SegmentObjects();
   readonly #sealer: Sealer;
   readonly #codec: Compressor;
+  readonly #batch: BatchVerifier;
 
   constructor(material: KeyMaterial, core: Core) {
     this.#sealer = new Sealer(material, core);
     this.#codec = createCompressor(defaultCompression, core);
+    this.#batch = new BatchVerifier(material, core);
   }
 
-  run({ file, offsets, ids }: VerifyTask): TaskResult {
-    const defects: TaskResult["defects"] = [];
-    for (const [i, offset] of offsets.entries()) {
+  run(task: VerifyTask): TaskResult {
+    const { file, offsets, ids } = task;
+    const result: TaskResult = { defects: [] };
+    const flush = () => {
+      for (const i of this.#batch.run()) this.#single(task, i, result);
+    };
+    for (let i = 0; i < offsets.length; i++) {
       const id = ids.subarray(32 * i, 32 * i + 32);
+      let blob: Uint8Array | undefined;
       try {
-        const blob = this.#segments.read({ id, file, offset, size: 0 });
-        const data = this.#codec.decompress(this.#sealer.open(blob, id), MAX_DATA_SIZE);
-        // The manifest's id is no hash.
-        if (id.some((byte) => byte !== 0)) this.#sealer.checkId(id, data);
+        blob = this.#segments.read({ id, file, offset: offsets[i]!, size: 0 });
       } catch (e) {
-        const missing = (e as NodeJS.ErrnoException).code === "ENOENT";
-        if (!(e instanceof IntegrityError) && !missing) throw e;
-        defects.push({ at: i, message: missing ? `the segment ${file} is missing` : (e as Error).message });
+        this.#defect(e, task, i, result);
+        continue;
+      }
+      if (isManifest(id) || !this.#batch.takes(blob)) this.#single(task, i, result, blob);
+      else {
+        this.#batch.add(i, id, blob);
+        if (this.#batch.full) flush();
       }
     }
-    return { defects };
+    flush();
+    return result;
+  }
+
+  /** @param blob read already */
+  #single(task: VerifyTask, i: number, result: TaskResult, blob?: Uint8Array): void {
+    const { file, offsets, ids } = task;
+    const id = ids.subarray(32 * i, 32 * i + 32);
+    try {
+      const stored = blob ?? this.#segments.read({ id, file, offset: offsets[i]!, size: 0 });
+      const data = this.#codec.decompress(this.#sealer.open(stored, id), MAX_DATA_SIZE);
+      // The manifest's id is no hash.
+      if (!isManifest(id)) this.#sealer.checkId(id, data);
+    } catch (e) {
+      this.#defect(e, task, i, result);
+    }
+  }
+
+  #defect(e: unknown, { file }: VerifyTask, at: number, result: TaskResult): void {
+    const missing = (e as NodeJS.ErrnoException).code === "ENOENT";
+    if (!(e instanceof IntegrityError) && !missing) throw e;
+    const message = missing ? `the segment ${file} is missing` : (e as Error).message;
+    result.defects.push({ at, message });
   }
 
   close(): void {

@@ -137,10 +137,10 @@ function makeGolden(): void {
       writeFileSync(join(src, `${name}${n}`), randomBytes(2000 + 3000 * n, 10 * i + n));
     borgJobs(box, [{ cwd: box.dir, argv: ["create", "-C", "none", `${golden}::${name}`, "src"] }]);
   }
+  whole = salvaged(borgJobs(box, salvage(golden, box.path("out"))), box.path("out"))!;
   if (!existsSync(join(golden, "nonce"))) writeFileSync(join(golden, "nonce"), "0000000000001000");
   // What remains when all locks are released.
   writeFileSync(join(golden, "lock.roster"), '{"shared": [], "exclusive": []}');
-  whole = salvaged(borgJobs(box, salvage(golden, box.path("out"))), box.path("out"))!;
 }
 
 beforeAll(async () => {
