@@ -55,7 +55,10 @@ export class InlineLane implements FileLane {
     try {
       const file = new ExtractedFile(this.#tree, item, this.#options, this.#restorer);
       try {
-        for await (const data of this.#objects.getMany((item.chunks ?? []).map((c) => c.id))) {
+        for await (const data of this.#objects.getMany(
+          (item.chunks ?? []).map((c) => c.id),
+          true,
+        )) {
           file.write(data);
           bytes += data.length;
         }

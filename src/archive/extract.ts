@@ -20,6 +20,7 @@ import { ExtractTree, type Place, parentError, placeOf } from "./extract-tree.ts
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
 import { createNode, MetadataRestorer } from "./metadata-restore.ts";
+import { preloadedBatches } from "./preload.ts";
 import { problemWarning } from "./restore-warnings.ts";
 
 export interface ExtractOptions {
@@ -109,7 +110,8 @@ export class Extractor {
     const { matches, stripComponents, parts, signal, dryRun, stdout } = this.#options;
     try {
       if (!dryRun && !stdout) this.#tree = new ExtractTree(this.#options.root);
-      for await (const batch of this.#archive.itemBatches({ parts })) {
+      const wanted = (item: Item) => matches(item.path) && strip(item.path, stripComponents) !== "";
+      for await (const batch of preloadedBatches(this.#archive, { parts }, wanted)) {
         for (const item of batch) {
           if (signal?.aborted) throw signal.reason ?? new CancelledByUser();
           const path = matches(item.path) ? strip(item.path, stripComponents) : "";
@@ -186,7 +188,10 @@ export class Extractor {
     const { stdout, onBytes } = this.#options;
     if (!item.chunks) return;
     let size = 0;
-    for await (const data of this.#archive.objects.getMany(item.chunks.map((c) => c.id))) {
+    for await (const data of this.#archive.objects.getMany(
+      item.chunks.map((c) => c.id),
+      true,
+    )) {
       onBytes?.(data.length, item.path);
       stdout?.(data);
       size += data.length;

@@ -15,6 +15,7 @@ import {
 } from "./constants.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
+import { preloadedBatches } from "./preload.ts";
 
 export interface TarExportOptions {
   format?: "gnu" | "pax";
@@ -45,7 +46,8 @@ export async function exportTar(
   const strip = options.stripComponents ?? 0;
   const partial = (options.partial ?? false) || strip > 0;
   const masters = partial ? new Map<string, Master>() : undefined;
-  for await (const batch of archive.itemBatches({ parts: options.parts ?? false })) {
+  const wanted = (item: Item) => stripped(item.path, strip) !== "" && (options.matches?.(item.path) ?? true);
+  for await (const batch of preloadedBatches(archive, { parts: options.parts ?? false }, wanted)) {
     options.signal?.throwIfAborted();
     for (const item of batch) {
       const name = stripped(item.path, strip);
@@ -97,7 +99,10 @@ async function content(
   chunks: readonly ChunkRef[],
   options: TarExportOptions,
 ): Promise<void> {
-  for await (const data of archive.objects.getMany(chunks.map((c) => c.id))) {
+  for await (const data of archive.objects.getMany(
+    chunks.map((c) => c.id),
+    true,
+  )) {
     options.signal?.throwIfAborted();
     await tar.data(data);
     options.onBytes?.(data.length, path);
