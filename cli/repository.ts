@@ -12,6 +12,7 @@ import type { LocalRepository } from "../src/repository/local.ts";
 import type { Repository } from "../src/repository/types.ts";
 import type { Args } from "./args.ts";
 import type { Context } from "./context.ts";
+import type { Level } from "./output/log.ts";
 
 export interface RepositorySpec {
   create?: boolean;
@@ -82,6 +83,7 @@ export async function openRepository(
       remotePath: args.text("remote-path"),
       uploadRatelimit: args.number("upload-ratelimit") ?? 0,
       uploadBuffer: args.number("upload-buffer") ?? 0,
+      logLevel: serverLogLevel(ctx),
       debugTopics: args.list("debug-topic"),
       ...(storageQuota === undefined ? {} : { storageQuota: String(storageQuota) }),
       env: ctx.env,
@@ -116,6 +118,12 @@ export async function openLocalRepository(
   if (repository instanceof Local) return repository;
   await repository.close();
   throw new CommandError(`${args.command.name} works on local repositories only.`);
+}
+
+/** What a server has to send: the lowest level that is shown here. */
+function serverLogLevel(ctx: Context): Level {
+  const levels: Level[] = ["debug", "info", "warning", "error"];
+  return levels.find((level) => ctx.log.enabled(level)) ?? "critical";
 }
 
 /** Log and progress of a server, shown as our own. */
