@@ -6,6 +6,7 @@ import type { HashIndex } from "../core/hashindex.ts";
 import {
   AlcoveError,
   AtticRepository,
+  describeSystemError,
   InsufficientFreeSpace,
   InvalidRepository,
   ObjectNotFound,
@@ -173,7 +174,17 @@ export class LocalRepository implements Repository {
 
   async commitNonceReservation(nextUnreserved: number, startNonce: number | undefined): Promise<void> {
     this.requireExclusive();
-    reserveNonce(this.storage, nextUnreserved, startNonce);
+    try {
+      reserveNonce(this.storage, nextUnreserved, startNonce);
+    } catch (error) {
+      // Without a lock the repository is only read: what is encrypted stays on this machine (caches).
+      const { code } = error as NodeJS.ErrnoException;
+      if (this.lock || !["EPERM", "EACCES", "EROFS"].includes(code ?? "")) throw error;
+      this.say(
+        "warning",
+        `${describeSystemError(error as NodeJS.ErrnoException)}: the nonce reservation was not written.`,
+      );
+    }
   }
 
   private requireExclusive(): void {
