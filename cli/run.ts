@@ -112,6 +112,8 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
   world.onContext?.(ctx);
   log.output("show-version", `borgbackup version ${versionText(world.program).replace(/^borg /, "")}`);
   ignoreDryStats(args, ctx);
+  const monitor = args.text("ping");
+  if (monitor !== undefined) await (await import("./ping.ts")).ping(monitor, "start", log);
   let code: number;
   try {
     const load = loaders[command.name];
@@ -129,6 +131,7 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
     const level = kind === "success" ? "info" : kind === "warning" ? "warning" : "error";
     log.output("show-rc", `terminating with ${kind} status, rc ${code}`, level);
   }
+  if (monitor !== undefined) await (await import("./ping.ts")).ping(monitor, code, log);
   return code;
 }
 

@@ -37,6 +37,7 @@ export const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   "import-tar": () => import("./import-tar.ts"),
   info: () => import("./info.ts"),
   init: () => import("./init.ts"),
+  "install-timer": () => import("./install-timer.ts"),
   "key change-passphrase": () => import("./key/change-passphrase.ts"),
   "key export": () => import("./key/export.ts"),
   "key export-related-secrets": () => import("./key/export-related-secrets.ts"),

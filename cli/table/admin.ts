@@ -268,6 +268,46 @@ const completions: CommandSpec = {
   own: true,
 };
 
+const installTimer: CommandSpec = {
+  name: "install-timer",
+  section: "admin",
+  summary: "run a backup regularly, by systemd or cron",
+  about: [
+    "Writes a systemd service and timer that run COMMAND of this program, and starts the timer: for the whole system as root, otherwise for the user. The service has low CPU and IO priority, starts at a random moment within the delay, and catches up after the machine was off. With --cron a line for crontab -e is printed instead.",
+    "The passphrase comes from a file that only its owner can read, or from a credential made by systemd-creds encrypt --name=passphrase. BORG_… variables that are set now are written into the service, passphrases are not.",
+  ],
+  options: [
+    valued("--calendar", "WHEN", "when, as systemd's OnCalendar has it (default: daily)", {
+      default: "daily",
+    }),
+    valued("--delay", "TIME", "start at a random moment within TIME after that (default: 1h)", {
+      default: "1h",
+    }),
+    valued("--name", "NAME", "name of the units (default: alcove-backup)", { default: "alcove-backup" }),
+    valued("--passphrase-file", "FILE", "file that holds the passphrase", { type: "path" }),
+    valued("--passphrase-credential", "FILE", "encrypted systemd credential that holds it", { type: "path" }),
+    valued("--on-failure", "UNIT", "unit to start when the backup fails"),
+    valued("--then", "COMMAND", "command to run after it, in quotes; repeatable", { repeat: "list" }),
+    valued("--directory", "DIR", "write the units to DIR and start nothing", { type: "path" }),
+    flag("--cron", "print a crontab line instead"),
+  ],
+  positionals: [
+    { name: "command", label: "COMMAND", help: "command of this program to run" },
+    { name: "args", label: "ARGS", nargs: "...", help: "its options and arguments" },
+  ],
+  examples: [
+    {
+      line: "install-timer --passphrase-file /root/.backup-passphrase create /mnt/backup::{hostname}-{now} /home /etc",
+      what: "every day",
+    },
+    {
+      line: "install-timer --then 'prune --keep-daily 7 REPO' --then 'compact REPO' create --ping https://hc-ping.com/UUID REPO::{now} /home",
+      what: "keep a week, and be told if it fails",
+    },
+  ],
+  own: true,
+};
+
 export const admin: readonly CommandSpec[] = [
   ...keyCommands,
   exportTar,
@@ -277,4 +317,5 @@ export const admin: readonly CommandSpec[] = [
   help,
   ...benchmark,
   completions,
+  installTimer,
 ];

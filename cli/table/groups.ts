@@ -109,6 +109,10 @@ export const commonOptions: readonly OptionSpec[] = [
       own: true,
     },
   ),
+  valued("--ping", "URL", "tell a monitor (healthchecks.io convention) of start, success and exit code", {
+    group: COMMON,
+    own: true,
+  }),
 ];
 
 const pattern = (flags: string, value: string, help: string): OptionSpec => {

@@ -93,7 +93,9 @@ describe.skipIf(typeof ready === "string")("arm64", () => {
 
   it("does so on Bun", () => {
     box.ok(box.run([...bun, box.path("alcove.mjs"), "create", "repo::bun", "tree"], { timeout: 110_000 }));
-    expect(contents("repo::bun")).toBe(contents("repo::x64"));
+    // Bun has an FFI and reads directories in inode order.
+    const sorted = (archive: string): string[] => contents(archive).split("\n").sort();
+    expect(sorted("repo::bun")).toEqual(sorted("repo::x64"));
     box.ok(box.borg(["check", "--verify-data", "repo"]));
   });
 
