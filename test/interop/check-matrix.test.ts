@@ -37,7 +37,7 @@ const named = (repo: string, prefix: string) => readdirSync(repo).find((n) => n.
 function targets(repo: string): Record<string, [file: string, other: string]> {
   const all: Record<string, [string, string]> = {
     "oldest segment": [segment(repo, 0), segment(repo, 2)],
-    "data segment": [`data/0/${largest(repo)}`, segment(repo, 2)],
+    "data segment": [`data/0/${largest(repo)}`, segment(repo, 0)],
     "manifest segment": [segment(repo, -2), segment(repo, 0)],
     "commit segment": [segment(repo, -1), segment(repo, 1)],
     index: [named(repo, "index."), named(repo, "hints.")],
