@@ -1,7 +1,7 @@
 // A tree with every kind of metadata is backed up and restored by Alcove and Alcove, Alcove and borg, borg and
 // Alcove, as root and as an ordinary user, on every runtime; a judge in Python compares each field to the nanosecond.
-import { spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanTree, compareTrees, isRoot, makeTree, nobody, type User } from "../runtime/tree.ts";
 import { alcoveCommand, type RuntimeLabel, Sandbox } from "../support/programs.ts";
@@ -164,6 +164,34 @@ describe("options", () => {
       const ours = list("ours");
       expect(ours).toEqual(list("theirs"));
       expect(ours.filter((p) => p.includes("nodump"))).toEqual([]);
+    },
+    60_000,
+  );
+
+  it.each(["0", "2"])(
+    "tells of a file that changes while it is read, with %s workers",
+    (workers) => {
+      const place = source();
+      const n = count++;
+      const dir = `${place.dir}/changing${n}`;
+      mkdirSync(dir);
+      writeFileSync(`${dir}/log`, Buffer.alloc(96 << 20, "line\n"));
+      run("node", place, ["init", "-e", "none", `repo${n}`]);
+      const script = `import os, sys, time
+while os.path.exists(sys.argv[1]):
+    with open(sys.argv[1], "ab") as f: f.write(b"more")
+    time.sleep(0.002)`;
+      const writer = spawn("python3", ["-c", script, `${dir}/log`], { stdio: "ignore" });
+      try {
+        const command = [...alcoveCommand(), "--workers", workers, "create", "--list", `repo${n}::a`, dir];
+        const env = { BORG_BASE_DIR: `${place.dir}/base`, BORG_EXIT_CODES: "modern" };
+        const r = box.run(command, { cwd: place.dir, env });
+        expect(r.stderr).toMatch(/^C .*log$/m);
+        expect(r.code).toBe(100);
+      } finally {
+        writer.kill();
+        rmSync(dir, { recursive: true });
+      }
     },
     60_000,
   );
