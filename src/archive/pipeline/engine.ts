@@ -28,6 +28,7 @@ import {
   type ReadRequest,
   writeFreshStat,
 } from "./messages.ts";
+import { RecentIds } from "./recent.ts";
 import { ChunkSealing } from "./sealing.ts";
 
 const MAX_BATCH_CHUNKS = 512;
@@ -38,7 +39,8 @@ const RECENT_LIMIT = 1 << 14;
 export interface FileSource {
   /** Opens for reading without following a final symlink, unless `special`. Throws errors with .code. */
   open(path: string, special: boolean): number;
-  fstat(fd: number): FreshStat & { ino: number | bigint };
+  /** Into one of two objects that are used again and again. */
+  fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
   /** Reads into the view at the file's position; 0 at the end. */
   read(fd: number, into: Uint8Array): number;
   close(fd: number): void;
@@ -110,7 +112,7 @@ export class Engine {
   readonly #ids: number;
   #nonce = 0;
   #nonceEnd = 0;
-  #recent = new Set<string>();
+  readonly #recent = new RecentIds(RECENT_LIMIT);
   // The batch: chunks already read, and where the files they belong to end.
   #used = 0;
   readonly #pointers: number[] = [];
@@ -191,10 +193,10 @@ export class Engine {
       return;
     }
     try {
-      const before = this.#files.fstat(fd);
+      const before = this.#files.fstat(fd, 0);
       if (!request.special) {
         // Between the walk's stat and now the name may have been given to something else: never read that.
-        if ((before.mode & 0o170000) !== request.fileType || BigInt(before.ino) !== request.ino) {
+        if ((before.mode & 0o170000) !== request.fileType || !sameInode(before.ino, request.ino)) {
           throw new Vanished("RACE", "file type or inode changed");
         }
       }
@@ -291,7 +293,7 @@ export class Engine {
   }
 
   #verdict(fd: number, request: ReadRequest, before: FreshStat): Omit<BatchFile, "chunksEnd"> {
-    const after = this.#files.fstat(fd);
+    const after = this.#files.fstat(fd, 1);
     const mode = this.#setup.filesChanged;
     let changed = false;
     if (!request.special && mode !== "disabled") {
@@ -305,7 +307,10 @@ export class Engine {
       before.size !== request.size ||
       before.ctimeSec !== request.ctimeSec ||
       before.ctimeNsec !== request.ctimeNsec;
-    return { flags: (changed ? CHANGED : 0) | (fresh ? FRESH_STAT : 0), stat: fresh ? before : undefined };
+    return {
+      flags: (changed ? CHANGED : 0) | (fresh ? FRESH_STAT : 0),
+      stat: fresh ? { ...before } : undefined,
+    };
   }
 
   /** Flushes the batch; `have` bytes at `from` that do not belong to it move to the front of the buffer. */
@@ -350,14 +355,7 @@ export class Engine {
       const length = this.#lengths[i]!;
       const memory = this.#core.u8;
       let known = this.#index.find(memory, idAt) >= 0;
-      if (!known) {
-        const name = latin1(memory, idAt);
-        known = this.#recent.has(name);
-        if (!known) {
-          if (this.#recent.size >= RECENT_LIMIT) this.#recent.clear();
-          this.#recent.add(name);
-        }
-      }
+      if (!known) known = !this.#recent.add(this.#core.u32, idAt >> 2);
       if (!known && !this.#sealing.fits(length)) yield* this.#emit();
       const entryBytes = known ? 0 : this.#sealing.stage(this.#pointers[i]!, length, idAt);
       this.#planned.push({
@@ -432,8 +430,6 @@ export class Engine {
   }
 }
 
-function latin1(memory: Uint8Array, at: number): string {
-  let s = "";
-  for (let i = at; i < at + 16; i++) s += String.fromCharCode(memory[i]!);
-  return s;
+function sameInode(a: number | bigint, b: number | bigint): boolean {
+  return a === b || BigInt(a) === BigInt(b);
 }

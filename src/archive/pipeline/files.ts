@@ -1,13 +1,16 @@
 // The engine's way to files: descriptors opened without following a final symlink and without touching atime
 // where that is allowed, and the metadata of an open file with full nanoseconds.
 import { closeSync, readSync } from "node:fs";
-import { fs } from "../../runtime/index.ts";
+import { fs, Stat } from "../../runtime/index.ts";
 import type { FileSource } from "./engine.ts";
 
 export function fileSource(): FileSource {
+  const stats = [new Stat(), new Stat()] as const;
+  const plain = { follow: false, blocking: false };
+  const special = { follow: true, blocking: true };
   return {
-    open: (path, special) => fs.openRead(path, { follow: special, blocking: special }),
-    fstat: (fd) => fs.fstat(fd),
+    open: (path, isSpecial) => fs.openRead(path, isSpecial ? special : plain),
+    fstat: (fd, which) => fs.fstat(fd, stats[which]),
     read: (fd, into) => readSync(fd, into),
     close: (fd) => closeSync(fd),
   };

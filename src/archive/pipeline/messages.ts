@@ -38,7 +38,7 @@ export class JobWriter {
     const v = this.#view;
     const p = this.#pos;
     v.setUint32(p, (request.special ? 1 : 0) | (request.mode & TYPE_MASK), true);
-    v.setBigUint64(p + 4, BigInt(request.ino), true);
+    setIno(v, p + 4, request.ino);
     v.setFloat64(p + 12, request.size, true);
     v.setFloat64(p + 20, request.ctimeSec, true);
     v.setUint32(p + 28, request.ctimeNsec, true);
@@ -56,7 +56,7 @@ export interface ReadRequest {
   path: string;
   special: boolean;
   fileType: number;
-  ino: bigint;
+  ino: number | bigint;
   size: number;
   ctimeSec: number;
   ctimeNsec: number;
@@ -72,7 +72,7 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
     yield {
       special: (flags & 1) === 1,
       fileType: flags & TYPE_MASK,
-      ino: v.getBigUint64(p + 4, true),
+      ino: getIno(v, p + 4),
       size: v.getFloat64(p + 12, true),
       ctimeSec: v.getFloat64(p + 20, true),
       ctimeNsec: v.getUint32(p + 28, true),
@@ -81,6 +81,20 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
     };
     p = align4(p + 36 + length);
   }
+}
+
+// Inode numbers are bigints above 2^53 only, as in Stat: one made for each file is garbage for each file.
+function setIno(v: DataView, p: number, ino: number | bigint): void {
+  if (typeof ino === "bigint" || ino < 0) v.setBigUint64(p, BigInt(ino), true);
+  else {
+    v.setUint32(p, ino >>> 0, true);
+    v.setUint32(p + 4, Math.floor(ino / 2 ** 32), true);
+  }
+}
+
+function getIno(v: DataView, p: number): number | bigint {
+  const high = v.getUint32(p + 4, true);
+  return high < 0x200000 ? high * 2 ** 32 + v.getUint32(p, true) : v.getBigUint64(p, true);
 }
 
 export const RECORD_NEW = 1;
