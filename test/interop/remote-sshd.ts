@@ -59,6 +59,8 @@ export async function startSshd(): Promise<Sshd> {
       "UseDNS no",
       "LogLevel ERROR",
       "MaxStartups 100",
+      // For sshfs.
+      "Subsystem sftp internal-sftp",
       "",
     ].join("\n"),
   );
