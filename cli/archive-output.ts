@@ -1,8 +1,10 @@
 // How archives, repositories and caches are shown: Borg's statistics texts and JSON documents.
+import { Archive } from "../src/archive/archive.ts";
+import { archiveStatistics } from "../src/archive/archive-stats.ts";
 import type { Manifest } from "../src/archive/manifest.ts";
 import type { Statistics } from "../src/archive/stats.ts";
 import type { ArchiveWriter } from "../src/archive/writer.ts";
-import type { Cache } from "../src/cache/cache.ts";
+import type { ChunkIndex, ChunkSummary } from "../src/cache/chunks.ts";
 import { toHex } from "../src/format/bytes.ts";
 import { formatDuration, formatTime, parseTimestamp, toLocalIso } from "../src/format/time.ts";
 import type { Repository } from "../src/repository/types.ts";
@@ -22,11 +24,32 @@ export function statisticsLine(ctx: Context, stats: Statistics, label = "This ar
   return sizesLine(ctx, label, [stats.osize, stats.csize, stats.usize]);
 }
 
-type CacheFigures = Pick<Cache, "chunks">;
+/** Sums over a repository, as info and --stats show them. */
+export interface RepositoryTotals extends ChunkSummary {
+  /** The cache's directory; absent without one. */
+  path: string | undefined;
+}
 
-/** The totals of a repository as its chunks cache knows them. */
-export function cacheText(ctx: Context, cache: CacheFigures): string {
-  const s = cache.chunks.summarize();
+/**
+ * The totals of a repository. Original and compressed size are summed up over the archives: the chunks cache counts
+ * metadata and part files too, which belong to no file. Borg's CacheStatsMixin.
+ */
+export async function repositoryTotals(
+  manifest: Manifest,
+  cache: { readonly chunks: ChunkIndex; readonly path?: string },
+  parts = false,
+): Promise<RepositoryTotals> {
+  let totalSize = 0;
+  let totalCsize = 0;
+  for (const info of manifest.archives.values()) {
+    const stats = await archiveStatistics(await Archive.load(manifest, info.id), undefined, { parts });
+    totalSize += stats.osize;
+    totalCsize += stats.csize;
+  }
+  return { ...cache.chunks.summarize(), totalSize, totalCsize, path: cache.path };
+}
+
+export function totalsText(ctx: Context, s: RepositoryTotals): string {
   return [
     sizesLine(ctx, "All archives:", [s.totalSize, s.totalCsize, s.uniqueCsize]),
     "",
@@ -35,10 +58,9 @@ export function cacheText(ctx: Context, cache: CacheFigures): string {
   ].join("\n");
 }
 
-function cacheJson(cache: CacheFigures & { path?: string }): Json {
-  const s = cache.chunks.summarize();
+function totalsJson(s: RepositoryTotals): Json {
   return {
-    path: cache.path,
+    path: s.path,
     stats: {
       total_size: s.totalSize,
       total_csize: s.totalCsize,
@@ -51,10 +73,7 @@ function cacheJson(cache: CacheFigures & { path?: string }): Json {
 }
 
 /** What every JSON document of Borg's has: repository, encryption, and the cache where there is one. */
-export function basicDocument(
-  manifest: Manifest,
-  cache?: CacheFigures & { path?: string },
-): { [key: string]: Json } {
+export function basicDocument(manifest: Manifest, totals?: RepositoryTotals): { [key: string]: Json } {
   const { repository } = manifest.objects;
   const { key } = manifest;
   return {
@@ -67,7 +86,7 @@ export function basicDocument(
       mode: key.argName,
       ...(key.info.storage === "keyfile" ? { keyfile: key.target } : {}),
     },
-    ...(cache ? { cache: cacheJson(cache) } : {}),
+    ...(totals ? { cache: totalsJson(totals) } : {}),
   };
 }
 
@@ -76,10 +95,10 @@ export function archiveDocument(
   ctx: Context,
   manifest: Manifest,
   writer: ArchiveWriter,
-  cache: (CacheFigures & { path?: string }) | undefined,
+  totals: RepositoryTotals | undefined,
 ): Json {
   return {
-    ...basicDocument(manifest, cache),
+    ...basicDocument(manifest, totals),
     archive: {
       name: writer.name,
       id: toHex(writer.id),
@@ -98,7 +117,7 @@ export function archiveSummary(
   ctx: Context,
   repository: Repository,
   writer: ArchiveWriter,
-  cache: CacheFigures | undefined,
+  totals: RepositoryTotals | undefined,
 ): string {
   return [
     DASHES,
@@ -114,7 +133,7 @@ export function archiveSummary(
     DASHES,
     STATS_HEADER,
     statisticsLine(ctx, writer.store.stats),
-    ...(cache ? [cacheText(ctx, cache)] : []),
+    ...(totals ? [totalsText(ctx, totals)] : []),
     DASHES,
   ].join("\n");
 }

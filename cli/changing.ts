@@ -6,11 +6,12 @@ import { cacheManifest, openCache } from "../src/archive/session.ts";
 import { Statistics } from "../src/archive/stats.ts";
 import type { Cache } from "../src/cache/cache.ts";
 import type { Environment } from "../src/crypto/environment.ts";
-import { cacheText, DASHES, STATS_HEADER, statisticsLine } from "./archive-output.ts";
+import { DASHES, repositoryTotals, STATS_HEADER, statisticsLine, totalsText } from "./archive-output.ts";
 import type { Args } from "./args.ts";
 import type { Context } from "./context.ts";
 
 export interface Changing {
+  manifest: Manifest;
   cache: Cache;
   store: ChunkStore;
   /** What was deleted, as negative sizes. */
@@ -55,6 +56,7 @@ export async function withChanges<T>(
     cache.beginTxn();
     return await work({
       cache,
+      manifest,
       store,
       stats,
       commit,
@@ -71,9 +73,13 @@ export async function withChanges<T>(
 }
 
 /** --stats and --quick-stats of what was deleted. */
-export function deletedStatistics(args: Args, ctx: Context, { cache, stats }: Changing): void {
+export async function deletedStatistics(
+  args: Args,
+  ctx: Context,
+  { cache, manifest, stats }: Changing,
+): Promise<void> {
   if (!args.flag("stats") && !args.flag("quick-stats")) return;
   const lines = [DASHES, STATS_HEADER, statisticsLine(ctx, stats, "Deleted data:")];
-  if (!args.flag("quick-stats")) lines.push(cacheText(ctx, cache));
+  if (!args.flag("quick-stats")) lines.push(totalsText(ctx, await repositoryTotals(manifest, cache)));
   ctx.log.output("stats", [...lines, DASHES].join("\n"));
 }

@@ -17,7 +17,7 @@ import { normPath } from "../../src/format/paths.ts";
 import { nowMicros } from "../../src/format/time.ts";
 import { fs, groupId, Stat, userId } from "../../src/runtime/index.ts";
 import { adHocCache } from "../adhoc.ts";
-import { archiveDocument, archiveSummary } from "../archive-output.ts";
+import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser, workerCount } from "../identity.ts";
@@ -158,13 +158,11 @@ async function backUp(
     comment: args.text("comment") ?? "",
     ...(timestamp === undefined ? {} : { timestamp }),
   });
-  if (args.flag("json")) {
-    ctx.printJson(archiveDocument(ctx, manifest, writer, args.flag("quick-stats") ? undefined : cache));
-  } else if (args.flag("stats") || args.flag("quick-stats")) {
-    ctx.log.output(
-      "stats",
-      archiveSummary(ctx, repository, writer, args.flag("quick-stats") ? undefined : cache),
-    );
+  const wanted = args.flag("json") || args.flag("stats");
+  const totals = wanted && !args.flag("quick-stats") ? await repositoryTotals(manifest, cache) : undefined;
+  if (args.flag("json")) ctx.printJson(archiveDocument(ctx, manifest, writer, totals));
+  else if (args.flag("stats") || args.flag("quick-stats")) {
+    ctx.log.output("stats", archiveSummary(ctx, repository, writer, totals));
   }
 }
 

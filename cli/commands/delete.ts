@@ -66,7 +66,7 @@ async function deleteArchives(
       ctx.checkSignal();
     }
     await changing.commit();
-    deletedStatistics(args, ctx, changing);
+    await deletedStatistics(args, ctx, changing);
   });
 }
 

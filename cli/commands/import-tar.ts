@@ -7,7 +7,7 @@ import { Statistics } from "../../src/archive/stats.ts";
 import { importTar } from "../../src/archive/tar-import.ts";
 import { ArchiveWriter } from "../../src/archive/writer.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
-import { archiveDocument, archiveSummary } from "../archive-output.ts";
+import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser } from "../identity.ts";
@@ -67,7 +67,9 @@ export async function run(args: Args, ctx: Context): Promise<void> {
           comment: args.text("comment") ?? "",
           ...(timestamp === undefined ? {} : { timestamp }),
         });
-        const shown = args.flag("quick-stats") ? undefined : cache;
+        const wanted = args.flag("json") || args.flag("stats");
+        const shown =
+          wanted && !args.flag("quick-stats") ? await repositoryTotals(manifest, cache) : undefined;
         if (args.flag("json")) ctx.printJson(archiveDocument(ctx, manifest, writer, shown));
         else if (args.flag("stats") || args.flag("quick-stats")) {
           ctx.log.output("stats", archiveSummary(ctx, repository, writer, shown));

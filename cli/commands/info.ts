@@ -9,11 +9,12 @@ import { shellQuote } from "../../src/format/shlex.ts";
 import { formatDuration, formatTime, toLocalIso } from "../../src/format/time.ts";
 import {
   basicDocument,
-  cacheText,
   DASHES,
   percent,
+  repositoryTotals,
   STATS_HEADER,
   statisticsLine,
+  totalsText,
 } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
@@ -31,7 +32,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     try {
       if (args.location.archive !== undefined || choosesArchives(args))
         await archives(args, ctx, opened, cache);
-      else repository(args, ctx, opened, cache);
+      else await repository(args, ctx, opened, cache);
     } finally {
       withdraw();
       cache.close();
@@ -46,6 +47,7 @@ async function archives(args: Args, ctx: Context, { manifest }: OpenedManifest, 
       : selectArchives(args, manifest, true).map((a) => a.name);
   const documents: Json[] = [];
   const parts = args.flag("consider-part-files");
+  const totals = await repositoryTotals(manifest, cache, parts);
   for (const [i, name] of names.entries()) {
     const archive = await Archive.open(manifest, name);
     const progress = ctx.percent("archive.calc_stats", `Calculating statistics for archive ${name}`);
@@ -92,23 +94,24 @@ async function archives(args: Args, ctx: Context, { manifest }: OpenedManifest, 
         DASHES,
         STATS_HEADER,
         statisticsLine(ctx, stats),
-        cacheText(ctx, cache),
+        totalsText(ctx, totals),
       ].join("\n"),
     );
     if (i < names.length - 1) ctx.print("");
   }
-  if (args.flag("json")) ctx.printJson({ ...basicDocument(manifest, cache), archives: documents });
+  if (args.flag("json")) ctx.printJson({ ...basicDocument(manifest, totals), archives: documents });
 }
 
-function repository(
+async function repository(
   args: Args,
   ctx: Context,
   { manifest, repository, key, environment }: OpenedManifest,
   cache: Cache,
-): void {
+): Promise<void> {
+  const totals = await repositoryTotals(manifest, cache, args.flag("consider-part-files"));
   const securityDir = environment.securityDir(repository.idHex);
   if (args.flag("json")) {
-    ctx.printJson({ ...basicDocument(manifest, cache), security_dir: securityDir });
+    ctx.printJson({ ...basicDocument(manifest, totals), security_dir: securityDir });
     return;
   }
   const plain = key.name === "plaintext" || key.name === "authenticated";
@@ -122,7 +125,7 @@ function repository(
       `Security dir: ${securityDir}`,
       DASHES,
       STATS_HEADER,
-      cacheText(ctx, cache),
+      totalsText(ctx, totals),
     ].join("\n"),
   );
 }

@@ -68,7 +68,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
         }
         progress.finish();
         await changing.commit();
-        deletedStatistics(args, ctx, changing);
+        await deletedStatistics(args, ctx, changing);
       });
     },
   );

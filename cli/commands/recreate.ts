@@ -9,7 +9,7 @@ import { ArchiveWriter } from "../../src/archive/writer.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
 import { parseCompression, prepareCodecs } from "../../src/compress/index.ts";
 import { ArchiveDoesNotExist, CommandError } from "../../src/errors.ts";
-import { cacheText, DASHES, STATS_HEADER, statisticsLine } from "../archive-output.ts";
+import { DASHES, repositoryTotals, STATS_HEADER, statisticsLine, totalsText } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import { type Changing, withChanges } from "../changing.ts";
 import type { Context } from "../context.ts";
@@ -140,11 +140,17 @@ async function recreate(
     await renameArchive(await Archive.open(manifest, writer.name), store, name);
     await changing.changed();
   }
-  if (args.flag("stats")) statistics(ctx, changing, store, targetName ?? name);
+  if (args.flag("stats")) await statistics(ctx, changing, store, targetName ?? name);
   return true;
 }
 
-function statistics(ctx: Context, { cache }: Changing, { stats }: ChunkStore, name: string): void {
+async function statistics(
+  ctx: Context,
+  { cache, manifest }: Changing,
+  { stats }: ChunkStore,
+  name: string,
+): Promise<void> {
   const lines = [DASHES, `Archive name: ${name}`, `Number of files: ${stats.nfiles}`, DASHES, STATS_HEADER];
-  ctx.log.output("stats", [...lines, statisticsLine(ctx, stats), cacheText(ctx, cache), DASHES].join("\n"));
+  const totals = totalsText(ctx, await repositoryTotals(manifest, cache));
+  ctx.log.output("stats", [...lines, statisticsLine(ctx, stats), totals, DASHES].join("\n"));
 }
