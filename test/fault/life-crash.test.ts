@@ -67,7 +67,8 @@ interface Life {
 const finished = (all: Archives): Archives => new Map([...all].filter(([n]) => !n.includes(".checkpoint")));
 const same = (a: Archives, b: Archives) => a.size === b.size && [...a].every(([n, d]) => b.get(n) === d);
 
-/** Init, create, create with a checkpoint, rename, delete, prune, compact, passphrase, create: all recorded. */
+/** Init, create, create with a checkpoint, rename, delete, prune, compact, recreate, check --repair, passphrase, create:
+ *  all recorded. */
 async function live(mode: KeyMode): Promise<Life> {
   const home = join(dir, mode);
   const base = join(home, "base");
@@ -101,6 +102,8 @@ async function live(mode: KeyMode): Promise<Life> {
   await step(() => world.create("third", [b]));
   await step(() => world.prune(1));
   await step(() => world.compact());
+  await step(() => world.recreate("third", "recreated"));
+  await step(async () => expect(await world.repair()).toBe(true));
   if (mode !== "none") await step(() => world.changePassphrase(NEW));
   await step(() => world.create("fourth", [a]));
   await step(() => world.compact());

@@ -4,11 +4,13 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Archive } from "../../src/archive/archive.ts";
+import { checkArchives } from "../../src/archive/check.ts";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { Creator } from "../../src/archive/create.ts";
 import { deleteArchive } from "../../src/archive/delete.ts";
 import { MANIFEST_ID, Manifest } from "../../src/archive/manifest.ts";
 import { planPrune } from "../../src/archive/prune.ts";
+import { Recreator } from "../../src/archive/recreate.ts";
 import { renameArchive } from "../../src/archive/rewrite.ts";
 import { cacheManifest, makeObjects, openCache, openManifest } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";
@@ -18,6 +20,7 @@ import { localEnvironment } from "../../src/cache/dirs.ts";
 import { parseFilesCacheMode } from "../../src/cache/files.ts";
 import { SecurityManager } from "../../src/cache/security.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
+import { parseCompression } from "../../src/compress/index.ts";
 import { loadCore } from "../../src/core/index.ts";
 import type { Environment } from "../../src/crypto/environment.ts";
 import { createKey } from "../../src/crypto/keys.ts";
@@ -288,6 +291,39 @@ export class World {
       const all = manifest.archives.select({ sortBy: ["timestamp"] }).reverse();
       for (const info of planPrune(all, { counts: { secondly: keep } }).remove)
         await deleteArchive(await Archive.open(manifest, info.name), store, { stats: new Statistics() });
+    });
+  }
+
+  /** A new archive with the contents of another, compressed anew. */
+  async recreate(source: string, target: string): Promise<void> {
+    const compression = parseCompression("zlib,6");
+    await this.session(async (manifest, cache) => {
+      const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
+      cache.beginTxn();
+      const recreator = new Recreator(store, { recompress: "always", compression });
+      const archive = await Archive.open(manifest, source);
+      const writer = new ArchiveWriter({
+        manifest,
+        store,
+        name: target,
+        identity: { cmdline: ["test"], cwd: "/", hostname: "host", username: "user" },
+        chunkerParams: recreator.targetParams(archive),
+        commitCache: async () => {
+          cache.commit(cacheManifest(manifest));
+          cache.beginTxn();
+        },
+      });
+      await recreator.copy(archive, writer, new Statistics());
+      await writer.save({ comment: "" });
+    });
+  }
+
+  /** check --repair of the repository and of the archives. @returns whether all is well now */
+  async repair(): Promise<boolean> {
+    return this.open(async ({ repository, environment }) => {
+      const good = await repository.check({ repair: true });
+      const log = () => {};
+      return (await checkArchives(repository, { core: loadCore(), environment, repair: true, log })) && good;
     });
   }
 
