@@ -1,7 +1,7 @@
 // Sets up what the other scripts need, on a machine that has Node and npm and nothing else: npm packages, the
 // runtimes the tests run on, and (as root on Debian) the programs the tests compare with. Does nothing twice.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -44,12 +44,17 @@ const debianPrograms = {
   python3: "python3",
   borgmatic: "borgmatic",
   setcap: "libcap2-bin",
-  ip: "iproute2",
+  debootstrap: "debootstrap",
+  lsattr: "e2fsprogs",
+  cadaver: "cadaver",
+  "qemu-aarch64-static": "qemu-user-static",
 };
 
 /** Installs what is missing where that is possible; elsewhere says what the tests will miss. */
 export function programs() {
   const missing = Object.entries(debianPrograms).filter(([name]) => !has(name));
+  // Root in a container or CI may not let users mount; the tests that do need the device to be theirs to open.
+  if (process.getuid?.() === 0 && existsSync("/dev/fuse")) chmodSync("/dev/fuse", 0o666);
   if (missing.length === 0) return;
   const names = missing.map(([, p]) => p);
   const isDebian = existsSync("/etc/debian_version") && has("apt-get");
