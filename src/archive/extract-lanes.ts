@@ -1,6 +1,6 @@
-// The lanes that write regular files: workers, which read segments of a local repository by themselves, or this
-// thread, which also serves remote repositories. Files travel in batches by message: what a worker needs of an
-// item is small, its contents never pass through the main thread.
+// The lanes that write regular files: workers or this thread. Files travel to the workers in batches by message. Those
+// of a local repository read its segments by themselves, so contents do not pass through the main thread; of a remote
+// one they get what was fetched, still sealed, for files that are small. Large ones are written in this thread.
 import { coreModule } from "../core/index.ts";
 import { AlcoveError, type AlcoveWarning, errorFromRemote } from "../errors.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
@@ -95,7 +95,13 @@ interface LocatingRepository {
 /** What a worker is given of a file. */
 export interface WorkerFile {
   item: Item;
+  /** The contents: where they are, or the sealed objects themselves. */
   locations: ObjectLocation[];
+  blobs?: SealedObject[];
+}
+export interface SealedObject {
+  id: Uint8Array;
+  blob: Uint8Array;
 }
 export interface WorkerBatch {
   batch: number;
@@ -115,6 +121,37 @@ export interface SentError {
 const BATCH_FILES = 64;
 const BATCH_BYTES = 4 << 20;
 const BATCHES_PER_WORKER = 3;
+/** A file of a remote repository that travels by message is at most this many bytes and objects. */
+const SMALL_BYTES = 4 << 20;
+const SMALL_CHUNKS = 8;
+
+/** Small files to workers, large ones, which would have to be kept in memory whole, in this thread. */
+export class RemoteLanes implements FileLane {
+  readonly #lanes: ExtractLanes;
+  readonly #inline: InlineLane;
+
+  constructor(lanes: ExtractLanes, inline: InlineLane) {
+    this.#lanes = lanes;
+    this.#inline = inline;
+  }
+
+  write(item: Item): Promise<void> {
+    const chunks = item.chunks ?? [];
+    const bytes = chunks.reduce((sum, c) => sum + Math.max(c.size, c.csize), 0);
+    const small = chunks.length <= SMALL_CHUNKS && bytes <= SMALL_BYTES;
+    return (small ? this.#lanes : this.#inline).write(item);
+  }
+
+  async drain(): Promise<void> {
+    await this.#lanes.drain();
+    await this.#inline.drain();
+  }
+
+  async close(): Promise<void> {
+    await this.#lanes.close();
+    await this.#inline.close();
+  }
+}
 
 /** Writes in worker threads. */
 export class ExtractLanes implements FileLane {
@@ -131,7 +168,7 @@ export class ExtractLanes implements FileLane {
   #wakeUp: (() => void) | undefined;
 
   static possible(objects: Objects, workers: number): boolean {
-    return workers > 0 && "objectLocation" in objects.repository;
+    return workers > 0 && (objects.repository.isRemote || "objectLocation" in objects.repository);
   }
 
   constructor(objects: Objects, root: string, options: FileOptions, workers: number, done: FileDone) {
@@ -150,6 +187,30 @@ export class ExtractLanes implements FileLane {
   }
 
   async write(item: Item): Promise<void> {
+    const { isRemote } = this.#objects.repository;
+    const locations = isRemote ? [] : await this.#locations(item);
+    const blobs = isRemote ? { blobs: await this.#fetched(item) } : {};
+    this.#batch.push({
+      item: { ...item, chunks: undefined, chunks_healthy: item.chunks_healthy && [] },
+      locations,
+      ...blobs,
+    });
+    this.#items.push(item);
+    if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
+  }
+
+  async #fetched(item: Item): Promise<SealedObject[]> {
+    const ids = (item.chunks ?? []).map((c) => c.id);
+    const objects: SealedObject[] = [];
+    for await (const blob of this.#objects.repository.getMany(ids, { preloaded: true })) {
+      // A copy: a view would take the whole of the buffer that was received along.
+      objects.push({ id: ids[objects.length]!, blob: Uint8Array.prototype.slice.call(blob) });
+      this.#bytes += blob!.length;
+    }
+    return objects;
+  }
+
+  async #locations(item: Item): Promise<ObjectLocation[]> {
     const locations: ObjectLocation[] = [];
     for (const c of item.chunks ?? []) {
       const at = this.#repository.objectLocation(c.id);
@@ -166,12 +227,7 @@ export class ExtractLanes implements FileLane {
       });
       this.#bytes += c.csize;
     }
-    this.#batch.push({
-      item: { ...item, chunks: undefined, chunks_healthy: item.chunks_healthy && [] },
-      locations,
-    });
-    this.#items.push(item);
-    if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
+    return locations;
   }
 
   async drain(): Promise<void> {

@@ -7,7 +7,7 @@ import { type KeyMaterial, Sealer } from "../crypto/material.ts";
 import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
-import type { SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
+import type { SealedObject, SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
 import { ExtractTree } from "./extract-tree.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import { problemWarning } from "./restore-warnings.ts";
@@ -39,16 +39,22 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     },
   });
 
-  const write = ({ item, locations }: WorkerFile): { bytes: number; warnings: SentError[] } => {
+  const sealed = function* ({ locations, blobs }: WorkerFile): Generator<SealedObject> {
+    if (blobs) yield* blobs;
+    else for (const at of locations) yield { id: at.id, blob: segments.read(at) };
+  };
+
+  const write = (work: WorkerFile): { bytes: number; warnings: SentError[] } => {
+    const { item } = work;
     let bytes = 0;
     warnings = [];
     current = item.path;
     try {
       const file = new ExtractedFile(tree, item, data.options, restorer);
       try {
-        for (const at of locations) {
-          const content = codec.decompress(sealer.open(segments.read(at), at.id), MAX_DATA_SIZE);
-          sealer.checkId(at.id, content);
+        for (const { id, blob } of sealed(work)) {
+          const content = codec.decompress(sealer.open(blob, id), MAX_DATA_SIZE);
+          sealer.checkId(id, content);
           file.write(content);
           bytes += content.length;
         }

@@ -15,7 +15,7 @@ import { type Directory, fs, isSystemError } from "../runtime/index.ts";
 import type { Archive } from "./archive.ts";
 import { isDevice, isDirectory, isFifo, isHardlinkable, isRegular, isSymlink } from "./constants.ts";
 import type { RestoreChoice } from "./extract-file.ts";
-import { ExtractLanes, type FileLane, InlineLane } from "./extract-lanes.ts";
+import { ExtractLanes, type FileLane, InlineLane, RemoteLanes } from "./extract-lanes.ts";
 import { ExtractTree, type Place, parentError, placeOf } from "./extract-tree.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { itemSize } from "./item-size.ts";
@@ -278,9 +278,10 @@ export class Extractor {
       for (const w of warnings) onWarning?.(w);
     };
     const { objects } = this.#archive;
-    return ExtractLanes.possible(objects, workers)
-      ? new ExtractLanes(objects, this.#options.root, options, workers, done)
-      : new InlineLane(objects, this.#tree!, options, done);
+    const inline = () => new InlineLane(objects, this.#tree!, options, done);
+    if (!ExtractLanes.possible(objects, workers)) return inline();
+    const lanes = new ExtractLanes(objects, this.#options.root, options, workers, done);
+    return objects.repository.isRemote ? new RemoteLanes(lanes, inline()) : lanes;
   }
 
   async #drain(): Promise<void> {
