@@ -5,7 +5,7 @@ import type { CheckWorkerData } from "./check-verify.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 
-export type WorkerStart =
+type Start =
   | { role: "create"; data: CreateWorkerData }
   | { role: "extract"; data: ExtractWorkerData }
   | { role: "check"; data: CheckWorkerData };
@@ -14,7 +14,7 @@ export type WorkerStart =
 export async function workerMain(): Promise<void> {
   if (isMainThread || !parentPort) return;
   const port = parentPort;
-  const start = workerData as WorkerStart;
+  const start = workerData as Start;
   try {
     if (start.role === "create") {
       const { runCreateWorker } = await import("./pipeline/create-worker.ts");

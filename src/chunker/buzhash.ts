@@ -5,8 +5,8 @@
 // times the best plain C loop on V8); min and max are applied here, and the list serves the chunks that follow.
 
 import type { Core } from "../core/index.ts";
-import type { Chunker } from "./index.ts";
 import { checkBuzhash } from "./params.ts";
+import type { Chunker } from "./types.ts";
 
 const STATE_BYTES = 2048;
 /** Positions a lane of the four-stream scan takes: longer ones amortise the start, shorter ones overshoot less. */

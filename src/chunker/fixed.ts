@@ -1,6 +1,6 @@
 // Borg's `fixed` chunker: an optional header chunk, then blocks of equal size; the last may be shorter.
 
-import type { Chunker } from "./index.ts";
+import type { Chunker } from "./types.ts";
 
 export class FixedChunker implements Chunker {
   readonly blockSize: number;

@@ -6,6 +6,7 @@ import type { Core } from "../core/index.ts";
 import { Buzhash } from "./buzhash.ts";
 import { FixedChunker } from "./fixed.ts";
 import type { ChunkerParams } from "./params.ts";
+import type { Chunker } from "./types.ts";
 
 export { Buzhash, type BuzhashOptions } from "./buzhash.ts";
 export { FixedChunker } from "./fixed.ts";
@@ -17,19 +18,7 @@ export {
   itemsChunkerParams,
   parseChunkerParams,
 } from "./params.ts";
-
-export interface Chunker {
-  /** Largest chunk in bytes; a buffer of this size always gives at least one chunk. */
-  readonly maxSize: number;
-  /**
-   * The lengths of the chunks at the front of [ptr, ptr + length) that no further data can change. The buffer
-   * starts at a chunk's start; with `eof` it ends at the stream's end and the lengths sum to `length`.
-   * `from`: how long the buffer was when an earlier call found no cut in it (0 if there was none).
-   */
-  cuts(ptr: number, length: number, eof: boolean, from?: number): Uint32Array;
-  /** Forgets the position in the stream, before another file. */
-  reset(): void;
-}
+export type { Chunker } from "./types.ts";
 
 /** The chunker for parsed parameters; `seed` is the repository's chunk_seed (signed or unsigned 32 bits). */
 export function createChunker(core: Core, params: ChunkerParams, seed: number): Chunker {

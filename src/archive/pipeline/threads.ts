@@ -2,11 +2,16 @@
 // sees from its data that it is a worker. From unbundled sources (Deno, Bun, tests) a small entry is used.
 import { Worker } from "node:worker_threads";
 import { embeddedEntry } from "../../runtime/standalone.ts";
-import type { WorkerStart } from "../worker.ts";
 
 function entry(): URL {
   if (import.meta.url.endsWith(".ts")) return new URL("../worker-entry.ts", import.meta.url);
   return embeddedEntry() ?? new URL(import.meta.url);
+}
+
+/** What a thread is started with; the roles and their data are in worker.ts. */
+export interface WorkerStart {
+  role: "create" | "extract" | "check";
+  data: object;
 }
 
 /** A started thread; `failure` is set once it has died of an error. */

@@ -1,0 +1,14 @@
+// The contract of the chunkers, apart from them so that they and their factory need not import each other.
+
+export interface Chunker {
+  /** Largest chunk in bytes; a buffer of this size always gives at least one chunk. */
+  readonly maxSize: number;
+  /**
+   * The lengths of the chunks at the front of [ptr, ptr + length) that no further data can change. The buffer
+   * starts at a chunk's start; with `eof` it ends at the stream's end and the lengths sum to `length`.
+   * `from`: how long the buffer was when an earlier call found no cut in it (0 if there was none).
+   */
+  cuts(ptr: number, length: number, eof: boolean, from?: number): Uint32Array;
+  /** Forgets the position in the stream, before another file. */
+  reset(): void;
+}
