@@ -74,18 +74,18 @@ describe.each(["none", "repokey-blake2"])("borg's cycle over our server, encrypt
     execFileSync("borg", ["extract", `${url}::three`], { cwd: out, env });
     execFileSync("diff", ["-r", source, join(out, "source")]);
     ok(["check", "--verify-data", url]);
-    judge(path);
+    if (encryption === "none") return;
+    expect(ok(["diff", `${url}::one`, "two"])).toContain("source/new");
     ok(["rename", `${url}::one`, "uno"]);
     ok(["recreate", "-C", "zstd", "--recompress", "always", `${url}::two`]);
     ok(["prune", "--keep-last", "2", url]);
     ok(["compact", "--threshold", "0", "--cleanup-commits", url]);
-    judge(path);
     ok(["delete", `${url}::three`]);
     ok(["with-lock", url, "true"]);
     ok(["break-lock", url]);
-    if (encryption !== "none") {
-      ok(["key", "change-passphrase", url], { env: { BORG_NEW_PASSPHRASE: "pass" } });
-    }
+    ok(["key", "change-passphrase", url], { env: { BORG_NEW_PASSPHRASE: "pass" } });
+    ok(["key", "export", url, join(sshd.dir, "key")]);
+    ok(["key", "import", url, join(sshd.dir, "key")]);
     judge(path);
     const verbose = ok(["check", "-v", "--repository-only", url]);
     expect(verbose).toContain("Remote: ");
@@ -213,9 +213,15 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   throw new Error(`never happened: ${what}`);
 }
 
-const CUTS = ["borg", "alcove"].flatMap((client) =>
-  ["client", "ssh", "server", "stalled"].map((victim) => [client, victim] as const),
-);
+// Servers that die at chosen messages are in remote-cuts.test.ts.
+const CUTS = [
+  ["borg", "client"],
+  ["borg", "stalled"],
+  ["alcove", "client"],
+  ["alcove", "ssh"],
+  ["alcove", "server"],
+  ["alcove", "stalled"],
+] as const;
 
 describe.each(CUTS)("the connection of %s is cut: %s", (client, victim) => {
   it("during a create; the next one continues, committed archives are there", {
@@ -227,7 +233,7 @@ describe.each(CUTS)("the connection of %s is cut: %s", (client, victim) => {
     ok(["create", `${url}::kept`, "source"]);
     const env = borgEnv(sshd.dir, { BORG_RSH: sshd.rsh, BORG_REMOTE_PATH: alcove });
     // At 400 KiB/s the noise takes long enough to be cut in the middle of puts.
-    writeFileSync(join(source, "noise"), randomBytes(victim === "stalled" ? 1_500_000 : 12_000_000));
+    writeFileSync(join(source, "noise"), randomBytes(victim === "stalled" ? 1_000_000 : 12_000_000));
     const program = client === "borg" ? "borg" : alcove;
     const child: ChildProcess = spawn(
       program,
