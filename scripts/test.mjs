@@ -9,5 +9,5 @@ programs();
 const bin = `${root}/node_modules/.bin`;
 run(process.execPath, ["scripts/build.mjs"]);
 run(`${bin}/tsc`, ["--noEmit", "-p", "tsconfig.json"]);
-run(`${bin}/biome`, ["ci", "--reporter=summary", "."]);
+run(`${bin}/biome`, ["ci", "--diagnostic-level=error", "."]);
 run(process.execPath, [`${root}/node_modules/vitest/vitest.mjs`, "run", ...process.argv.slice(2)]);

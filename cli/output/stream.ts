@@ -86,7 +86,6 @@ export function replaceSurrogates(text: string): string {
 
 /** For a terminal: control characters, which a name may hold to steer it, as escapes. Lines and tabs stay. */
 export function forTerminal(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for.
   return replaceSurrogates(text).replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, (c) => {
     return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
