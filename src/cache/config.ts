@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Environment } from "../crypto/environment.ts";
 import { AlcoveError } from "../errors.ts";
 import { fsDecode, fsEncode, toHex } from "../format/bytes.ts";
-import { Ini } from "../format/ini.ts";
+import { Ini, IniError } from "../format/ini.ts";
 import { Lock } from "../storage/lock.ts";
 import type { Storage } from "../storage/types.ts";
 import { cacheDirPath } from "./dirs.ts";
@@ -85,9 +85,9 @@ export class CacheConfig {
   }
 
   load(): void {
-    const ini = Ini.parse(fsDecode(this.files.read(CONFIG)));
     const where = `${this.path}/${CONFIG}`;
-    if (!ini.hasSection("cache")) throw new AlcoveError(`${where} does not look like a Borg cache.`);
+    const ini = readIni(where, fsDecode(this.files.read(CONFIG)));
+    if (!ini.hasSection("cache")) throw notACache(where);
     const version = ini.get("cache", "version");
     if (version !== String(VERSION))
       throw new AlcoveError(`${where} has the cache version ${version}; ${VERSION} is known.`);
@@ -163,4 +163,21 @@ function list(text: string | undefined): Set<string> {
       .map((s) => s.trim())
       .filter((s) => s !== ""),
   );
+}
+
+// Not wiped unasked: a config that is no config may be something else's file.
+function notACache(where: string): AlcoveError {
+  const error = new AlcoveError(`${where} does not look like a Borg cache.`);
+  error.hint =
+    "Nothing but the cache is lost: remove it with alcove delete --cache-only REPOSITORY and go on.";
+  return error;
+}
+
+function readIni(where: string, text: string): Ini {
+  try {
+    return Ini.parse(text);
+  } catch (e) {
+    if (e instanceof IniError) throw notACache(where);
+    throw e;
+  }
 }
