@@ -24,6 +24,8 @@ const repo = join(dir, "repo");
 const plain = join(dir, "plain");
 const source = join(dir, "src");
 const env: Record<string, string> = {
+  // Commands run in this process, from sources that a worker thread of Node 20 cannot load.
+  ALCOVE_WORKERS: "0",
   PATH: process.env["PATH"] ?? "",
   HOME: dir,
   TZ: "Europe/Berlin",
