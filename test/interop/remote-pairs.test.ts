@@ -8,6 +8,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { serveProgram } from "./remote-program.ts";
 import { borgEnv, type Sshd, startSshd } from "./remote-sshd.ts";
 
+/** Archives of different days: prune keeps one a second, and a fast machine makes two in one. */
+const day = (n: number): string[] => ["--timestamp", `2024-05-0${n}T12:00:00`];
+
 let sshd: Sshd;
 let alcove: string;
 let source: string;
@@ -70,7 +73,7 @@ describe.each(PAIRS)("client %s, server %s", (client, server) => {
       const path = join(sshd.dir, `life-${client}-${server}-${encryption}`);
       const url = sshd.url(path);
       run(["init", "-e", encryption, url]);
-      run(["create", "--stats", `${url}::one`, "source"]);
+      run(["create", "--stats", ...day(1), `${url}::one`, "source"]);
       if (encryption === "none") {
         // The commands themselves are tried with encryption; here it is about contents that are not encrypted.
         const out = join(sshd.dir, `out-${client}-${server}-${encryption}`);
@@ -82,9 +85,9 @@ describe.each(PAIRS)("client %s, server %s", (client, server) => {
         return;
       }
       writeFileSync(join(source, "new"), randomBytes(50_000));
-      run(["create", "-C", "zstd", `${url}::two`, "source"]);
+      run(["create", "-C", "zstd", ...day(2), `${url}::two`, "source"]);
       rmSync(join(source, "new"));
-      run(["create", `${url}::three`, "source"]);
+      run(["create", ...day(3), `${url}::three`, "source"]);
       expect(run(["list", "--short", url])).toBe("one\ntwo\nthree\n");
       expect(run(["list", "--short", `${url}::two`])).toContain("source/new\n");
       expect(JSON.parse(run(["info", "--json", `${url}::two`])).archives[0].stats.nfiles).toBe(44);

@@ -10,6 +10,9 @@ import { type RemoteOptions, RemoteRepository } from "../../src/remote/client.ts
 import { serveProgram } from "./remote-program.ts";
 import { borgEnv, type Sshd, startSshd } from "./remote-sshd.ts";
 
+/** Archives of different days: prune keeps one a second, and a fast machine makes two in one. */
+const day = (n: number): string[] => ["--timestamp", `2024-05-0${n}T12:00:00`];
+
 let sshd: Sshd;
 /** A shell script that is our `serve`. */
 let alcove: string;
@@ -57,11 +60,11 @@ describe.each(["none", "repokey-blake2"])("borg's cycle over our server, encrypt
     const path = join(sshd.dir, `cycle-${encryption}`);
     const url = sshd.url(path);
     ok(["init", "-e", encryption, url]);
-    ok(["create", `${url}::one`, "source"]);
+    ok(["create", ...day(1), `${url}::one`, "source"]);
     writeFileSync(join(source, "new"), randomBytes(100_000));
-    ok(["create", "--progress", `${url}::two`, "source"]);
+    ok(["create", "--progress", ...day(2), `${url}::two`, "source"]);
     rmSync(join(source, "new"));
-    ok(["create", `${url}::three`, "source"]);
+    ok(["create", ...day(3), `${url}::three`, "source"]);
     expect(ok(["list", "--short", url])).toBe("one\ntwo\nthree\n");
     expect(JSON.parse(ok(["info", "--json", `${url}::two`])).archives[0].stats.nfiles).toBe(65);
     const out = join(sshd.dir, `out-${encryption}`);
@@ -160,7 +163,7 @@ describe("forced commands", () => {
     const path = join(sshd.dir, "append");
     const url = sshd.url(path);
     ok(["init", "-e", "none", url]);
-    ok(["create", `${url}::one`, "source"]);
+    ok(["create", ...day(1), `${url}::one`, "source"]);
     sshd.force(`${alcove} serve --append-only --restrict-to-path ${sshd.dir}`);
     const before = readdirSync(join(path, "data", "0"));
     expect(forced(["delete", `${url}::one`]).code).toBe(0);
