@@ -129,7 +129,13 @@ describe("Vorta", () => {
     for (const line of ours.trim().split("\n")) {
       has(JSON.parse(line), "type", "healthy", "mode", "user", "group", "size", "isomtime", "path", "source");
     }
-    expect(ours).toBe(sandbox.ok(sandbox.borg(listing)).stdout);
+    // As objects: borg writes the keys that --format names in the order of a Python set, which changes by the run.
+    const objects = (text: string): unknown[] =>
+      text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+    expect(objects(ours)).toEqual(objects(sandbox.ok(sandbox.borg(listing)).stdout));
     writeFileSync(sandbox.path("patterns"), "+ src/sub/b\n- **\n");
     mkdirSync(sandbox.path("out"));
     const extract = [
