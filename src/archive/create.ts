@@ -68,9 +68,7 @@ interface Entry {
   facts: FileStamp | undefined;
   /** The first of several hard links, which carries the chunks. */
   master: Entry | undefined;
-  hardlinkKey: string | undefined;
   failed: boolean;
-  finished: boolean;
   parts: number;
 }
 
@@ -251,7 +249,6 @@ export class Creator {
         entry.master = master;
         entry.status = "h";
       } else {
-        entry.hardlinkKey = key;
         this.#hardlinks.set(key, entry);
       }
     }
@@ -356,7 +353,6 @@ export class Creator {
       // The chunk list is in the stream now; hard links need the path only.
       item.chunks = undefined;
     }
-    entry.finished = true;
     if (file && file.flags & CHANGED) {
       if (entry.status) onStatus?.(entry.status, entry.path);
       onWarning?.(new FileChangedWarning(entry.path));
@@ -430,9 +426,7 @@ function newEntry(path: string): Entry {
     pathHash: undefined,
     facts: undefined,
     master: undefined,
-    hardlinkKey: undefined,
     failed: false,
-    finished: false,
     parts: 0,
   };
 }

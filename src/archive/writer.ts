@@ -4,7 +4,7 @@
 import { type Chunker, createChunker, itemsChunkerParams } from "../chunker/index.ts";
 import type { Core } from "../core/index.ts";
 import { AlcoveError, ArchiveAlreadyExists } from "../errors.ts";
-import { formatTimestamp, nowMicros, parseTimestamp } from "../format/time.ts";
+import { formatTimestamp, nowMicros } from "../format/time.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import type { Item } from "./item.ts";
@@ -179,9 +179,4 @@ export class ArchiveWriter {
       if (done === 0) return;
     }
   }
-}
-
-/** The start time an archive records, for messages. */
-export function archiveTime(metadataTime: string): number {
-  return parseTimestamp(metadataTime);
 }
