@@ -190,7 +190,7 @@ export class Cache {
 
   #create(): void {
     const { files } = this.config;
-    ensureDir(files.root);
+    ensureDir(files.root, this.#environment.storage);
     files.writeAtomic("README", Buffer.from(README, "latin1"), { mode: 0o600 });
     this.config.create();
     new ChunkIndex().save(files, "chunks");

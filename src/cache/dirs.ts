@@ -1,12 +1,13 @@
 // Where Borg keeps what belongs to a user and not to a repository: cache, keys and security information. The rules
 // are those of Borg 1.4's helpers/fs.py: BORG_*_DIR, then BORG_BASE_DIR, then XDG, then the home directory.
 
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { type Environment, silentPrompter } from "../crypto/environment.ts";
 import { AlcoveError, describeSystemError } from "../errors.ts";
 import { PosixStorage } from "../storage/posix.ts";
+import type { Storage } from "../storage/types.ts";
 
 export const CACHE_TAG_NAME = "CACHEDIR.TAG";
 /** What a cache directory's tag begins with (bford.info/cachedir). */
@@ -74,10 +75,10 @@ export function securityDirPath(env: Env, repositoryIdHex?: string): string {
 }
 
 /** Makes a directory and its parents, for their owner only. @throws AlcoveError */
-export function ensureDir(path: string): string {
+export function ensureDir(path: string, storage: (root: string) => Storage): string {
   const absolute = resolve(path);
   try {
-    makeDirs(absolute);
+    makeDirs(absolute, storage);
   } catch (error) {
     throw new AlcoveError(
       `The directory ${path} cannot be made: ${describeSystemError(error as NodeJS.ErrnoException)}`,
@@ -88,16 +89,17 @@ export function ensureDir(path: string): string {
 
 // Not by mkdir's own option "recursive", which on Node never returns where a file system (/proc, say) answers ENOENT
 // although the parent is there.
-function makeDirs(path: string): void {
+function makeDirs(path: string, storage: (root: string) => Storage): void {
+  const here = storage(path);
   try {
-    mkdirSync(path, { mode: 0o700 });
+    here.mkdir("", 0o700);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const parent = dirname(path);
-    if (code === "ENOENT" && !existsSync(parent)) {
-      makeDirs(parent);
-      makeDirs(path);
-    } else if (!existsSync(path) || !statSync(path).isDirectory()) throw error;
+    if (code === "ENOENT" && !storage(parent).exists("")) {
+      makeDirs(parent, storage);
+      makeDirs(path, storage);
+    } else if (!here.exists("") || here.stat("").kind !== "dir") throw error;
   }
 }
 
@@ -112,10 +114,10 @@ export function localEnvironment(
     prompter: options.prompter ?? silentPrompter(env),
     log: options.log ?? (() => {}),
     storage,
-    keysDir: () => ensureDir(keysDirPath(env)),
-    securityDir: (id) => ensureDir(securityDirPath(env, id)),
+    keysDir: () => ensureDir(keysDirPath(env), storage),
+    securityDir: (id) => ensureDir(securityDirPath(env, id), storage),
     cacheDir: () => {
-      const dir = ensureDir(cacheDirPath(env));
+      const dir = ensureDir(cacheDirPath(env), storage);
       const files = storage(dir);
       if (!files.exists(CACHE_TAG_NAME)) {
         const text = `${CACHE_TAG_CONTENTS}\n# This directory holds a backup program's cache; backups may leave it out.\n# The convention: http://www.bford.info/cachedir/spec.html\n`;

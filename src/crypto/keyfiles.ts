@@ -2,7 +2,6 @@
 // repository. A file is looked at closely before it counts as a key: a key that cannot be read later is worse than
 // one that is refused now. Borg's docs/internals/data-structures.rst, "Key files".
 
-import { readdirSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { AlcoveError, KeyfileInvalid, KeyfileMismatch, KeyfileNotFound } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
@@ -54,7 +53,7 @@ function keyFileFromEnvironment(e: Environment): string | undefined {
 
 function searchKeysDir(e: Environment, owner: KeyOwner): string | undefined {
   const dir = e.keysDir();
-  for (const name of readdirSync(dir).sort()) {
+  for (const name of e.storage(dir).list("").sort()) {
     const path = join(dir, name);
     try {
       readKeyFile(e, path, owner);
@@ -85,9 +84,10 @@ function newName(e: Environment, location: KeyLocation): string {
  *  @throws KeyfileInvalid, KeyfileMismatch, or the system's error */
 export function readKeyFile(e: Environment, path: string, owner: KeyOwner): string {
   const invalid = () => new KeyfileInvalid(owner.canonicalPath, path);
-  const stat = statSync(path);
-  if (!stat.isFile() || stat.size > MAX_SIZE) throw invalid();
-  const text = Buffer.from(e.storage(dirname(path)).read(basename(path))).toString("utf8");
+  const storage = e.storage(dirname(path));
+  const { kind, size } = storage.stat(basename(path));
+  if (kind === "dir" || kind === "other" || size > MAX_SIZE) throw invalid();
+  const text = Buffer.from(storage.read(basename(path))).toString("utf8");
   const prefix = `${KEY_FILE_ID} `;
   if (!text.startsWith(prefix)) throw invalid();
   const id = toHex(owner.id);

@@ -1,6 +1,6 @@
 // Making a new, empty repository directory, and the rules where one may be made: Borg refuses non-empty directories and
 // places inside of another repository (its quota could be bypassed there, and its files confused).
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import {
   ParentPathDoesNotExist,
@@ -10,14 +10,15 @@ import {
 } from "../errors.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import { PosixStorage } from "../storage/posix.ts";
+import type { Storage } from "../storage/types.ts";
 import { README, RepositoryConfig } from "./config.ts";
 
 const code = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
 /** Whether a directory has the README of a repository. */
-export function isRepository(path: string): boolean {
+function isRepository(storage: Storage): boolean {
   try {
-    const handle = new PosixStorage(path).openRead("README");
+    const handle = storage.openRead("README");
     try {
       const head = new Uint8Array(100);
       const text = new TextDecoder("latin1").decode(head.subarray(0, handle.read(head, 0)));
@@ -32,18 +33,31 @@ export function isRepository(path: string): boolean {
   }
 }
 
+// All that a repository has before its config, which is written last, makes it one.
+const BEFORE_CONFIG = /^(README|data|(README|config)-[0-9a-f]{12}\.tmp)$/;
+
+/** Whether making a repository here was broken off (a crash, a full disk), so that it may be begun anew. Borg, which
+ *  writes in the same order, asks for the directory to be removed by hand. */
+function isUnfinished(storage: Storage): boolean {
+  return storage
+    .list("")
+    .every((n) => BEFORE_CONFIG.test(n) && (n !== "data" || storage.list(n).length === 0));
+}
+
 /** @throws RepositoryAlreadyExists, PathAlreadyExists, PathPermissionDenied */
-function checkPlace(path: string): void {
+function checkPlace(path: string, storage: Storage): void {
   try {
-    const st = statSync(nodePath(path));
-    if (isRepository(path)) throw new RepositoryAlreadyExists(path);
-    if (!st.isDirectory() || readdirSync(nodePath(path)).length > 0) throw new PathAlreadyExists(path);
+    if (storage.stat("").kind !== "dir") throw new PathAlreadyExists(path);
+    if (!isUnfinished(storage)) {
+      if (isRepository(storage)) throw new RepositoryAlreadyExists(path);
+      throw new PathAlreadyExists(path);
+    }
   } catch (error) {
     if (code(error) === "EACCES" || code(error) === "EPERM") throw new PathPermissionDenied(path);
     if (code(error) !== "ENOENT") throw error;
   }
   for (let child = path, parent = dirname(path); parent !== child; child = parent, parent = dirname(parent)) {
-    if (isRepository(parent)) throw new RepositoryAlreadyExists(parent);
+    if (isRepository(new PosixStorage(parent))) throw new RepositoryAlreadyExists(parent);
   }
 }
 
@@ -52,16 +66,19 @@ export interface CreateRepositoryOptions {
   /** Bytes; 0 for none. */
   storageQuota?: number;
   makeParentDirs?: boolean;
+  /** The directory to be; the local one where absent. */
+  storage?: Storage;
 }
 
 /** @throws RepositoryAlreadyExists, PathAlreadyExists, PathPermissionDenied, ParentPathDoesNotExist */
 export function createRepository(location: string, options: CreateRepositoryOptions = {}): void {
   const path = resolve(location);
-  checkPlace(path);
+  const storage = options.storage ?? new PosixStorage(path);
+  checkPlace(path, storage);
   try {
     if (options.makeParentDirs) mkdirSync(nodePath(dirname(path)), { recursive: true });
     try {
-      mkdirSync(nodePath(path));
+      storage.mkdir("");
     } catch (error) {
       if (code(error) !== "EEXIST") throw error;
     }
@@ -70,8 +87,8 @@ export function createRepository(location: string, options: CreateRepositoryOpti
     if (code(error) === "EACCES" || code(error) === "EPERM") throw new PathPermissionDenied(path);
     throw error;
   }
-  const storage = new PosixStorage(path);
+  for (const name of storage.list("")) if (name.endsWith(".tmp")) storage.unlink(name);
   storage.writeAtomic("README", new TextEncoder().encode(README));
-  storage.mkdir("data");
+  if (!storage.exists("data")) storage.mkdir("data");
   RepositoryConfig.create(path, options).save(storage);
 }

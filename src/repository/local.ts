@@ -1,6 +1,6 @@
 // A repository in a local (or mounted) directory: what the commands and the server work with. Opening, locking, config
 // and key are here; the log itself is in transaction.ts, its upkeep in compact.ts and check.ts.
-import { existsSync, rmSync, statSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { HashIndex } from "../core/hashindex.ts";
 import {
@@ -117,18 +117,17 @@ export class LocalRepository implements Repository {
    */
   static async open(location: string, options: OpenOptions = {}): Promise<LocalRepository> {
     const path = resolve(location);
-    if (options.create) createRepository(path, options);
+    const storage = options.storage ?? new PosixStorage(path);
+    if (options.create) createRepository(path, { ...options, storage });
     try {
-      if (!statSync(nodePath(path)).isDirectory()) throw new InvalidRepository(path);
+      // Before the lock: no lock files in directories that are none of ours.
+      if (storage.stat("").kind !== "dir" || !storage.exists("config")) throw new InvalidRepository(path);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ENOTDIR") throw new RepositoryDoesNotExist(path);
       if (code === "EACCES" || code === "EPERM") throw new PathPermissionDenied(path);
       throw error;
     }
-    const storage = options.storage ?? new PosixStorage(path);
-    // Before the lock: no lock files in directories that are none of ours.
-    if (!existsSync(nodePath(`${path}/config`))) throw new InvalidRepository(path);
     let lock: Lock | undefined;
     if (options.lock !== false) {
       const { exclusive = false, lockWait = 1 } = options;

@@ -5,7 +5,6 @@ import { randomBytes } from "node:crypto";
 import {
   closeSync,
   constants,
-  existsSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -70,12 +69,21 @@ export class PosixStorage implements Storage {
     writeAtomically(this, name, chunks, options);
   }
 
+  // existsSync would say no to every failure. A nonce or a lock that cannot be looked at is not one that is not there.
   exists(name: string): boolean {
-    return existsSync(this.path(name));
+    try {
+      statSync(this.path(name));
+      return true;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ENOTDIR") return false;
+      throw error;
+    }
   }
 
   stat(name: string): StorageStat {
-    const st = lstatSync(this.path(name), { bigint: true });
+    // The root itself may be reached through a symlink.
+    const st = (name === "" ? statSync : lstatSync)(this.path(name), { bigint: true });
     return {
       kind: st.isFile() ? "file" : st.isDirectory() ? "dir" : st.isSymbolicLink() ? "symlink" : "other",
       size: Number(st.size),

@@ -45,10 +45,12 @@ export interface Storage {
     chunks: Uint8Array | Iterable<Uint8Array>,
     options?: { mode?: number; durable?: boolean },
   ): void;
+  /** False only where nothing is there; whatever else keeps it from looking is thrown. */
   exists(name: string): boolean;
   stat(name: string): StorageStat;
   /** Names in a directory, in no order; an absent directory throws ENOENT. */
   list(dir: string): string[];
+  /** "" makes the root itself; its parent has to be there. */
   mkdir(name: string, mode?: number): void;
   rmdir(name: string): void;
   rename(from: string, to: string): void;
