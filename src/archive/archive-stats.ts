@@ -1,10 +1,12 @@
 // The figures of an archive that exists: totals from its metadata (Borg 1.2 and later) or from its items, and its
 // deduplicated size, which has to be counted against the chunks cache: what only this archive references.
 
-import { ChunkIndex } from "../cache/chunks.ts";
-import { ItemScanner } from "../cache/itemscan.ts";
+import { type ChunkIndex, OwnReferences } from "../cache/chunks.ts";
+import { ItemScanner, type ReferenceSink } from "../cache/itemscan.ts";
 import type { Archive } from "./archive.ts";
 import { Statistics } from "./stats.ts";
+
+const NOWHERE: ReferenceSink = { reference: () => undefined };
 
 /**
  * @param chunks references of all archives; without them the deduplicated size is not computed (0)
@@ -28,8 +30,8 @@ export async function archiveStatistics(
     }
     if (!chunks) return stats;
   }
-  const own = new ChunkIndex();
-  const scanner = new ItemScanner(own);
+  const own = chunks && new OwnReferences(chunks);
+  const scanner = new ItemScanner(own ?? NOWHERE);
   let done = 0;
   for await (const data of archive.objects.getMany(archive.metadata.items)) {
     scanner.feed(data);
@@ -42,6 +44,6 @@ export async function archiveStatistics(
     stats.csize = all.csize - (options.parts ? 0 : parts.csize);
     stats.nfiles = all.files - (options.parts ? 0 : parts.files);
   }
-  if (chunks) stats.usize = Number(own.statsAgainst(chunks).uniqueCsize);
+  if (own) stats.usize = Number(own.summarize().uniqueCsize);
   return stats;
 }

@@ -130,31 +130,11 @@ export class ChunkIndex {
 
   summarize(): ChunkSummary {
     const { index } = this;
-    return summary((add) => {
-      for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
-        add(index.word(slot, 0), index.word(slot, 1), index.word(slot, 2), true);
-      }
-    });
-  }
-
-  /** Sums over this index, an archive's, where unique means: referenced by nothing else in the master index.
-   *  @throws IntegrityError if the master does not know a chunk */
-  statsAgainst(master: ChunkIndex): ChunkSummary {
-    const { index } = this;
-    const key = new Uint8Array(32);
-    return summary((add) => {
-      for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
-        index.copyKey(slot, key, 0);
-        const other = master.#mustFind(key, 0);
-        const refs = index.word(slot, 0);
-        add(
-          refs,
-          master.index.word(other, 1),
-          master.index.word(other, 2),
-          refs === master.index.word(other, 0),
-        );
-      }
-    });
+    const sums = new Summary();
+    for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
+      sums.add(index.word(slot, 0), index.word(slot, 1), index.word(slot, 2), true);
+    }
+    return sums.result();
   }
 
   #mustFind(id: Uint8Array, offset: number): number {
@@ -234,6 +214,36 @@ export class ChunkIndex {
   }
 }
 
+/** Counts an archive's references by the slots of the index of all archives, without a table of its own. The index must
+ *  not change meanwhile. */
+export class OwnReferences {
+  readonly #master: HashIndex;
+  readonly #counts: Uint32Array;
+
+  constructor(master: ChunkIndex) {
+    this.#master = master.index;
+    this.#counts = new Uint32Array(master.index.slots);
+  }
+
+  /** @throws IntegrityError if the index does not know the chunk */
+  reference(id: Uint8Array, offset: number): void {
+    const slot = this.#master.find(id, offset);
+    if (slot < 0) throw new IntegrityError(`Chunk ${idHex(id, offset)} is not in the chunks index.`);
+    this.#counts[slot]!++;
+  }
+
+  /** Sums over the chunks referenced here, where unique means: by nothing else. */
+  summarize(): ChunkSummary {
+    const master = this.#master;
+    const sums = new Summary();
+    for (let slot = 0; slot < this.#counts.length; slot++) {
+      const refs = this.#counts[slot]!;
+      if (refs > 0) sums.add(refs, master.word(slot, 1), master.word(slot, 2), refs === master.word(slot, 0));
+    }
+    return sums.result();
+  }
+}
+
 function writeHashed(
   storage: Storage,
   name: string,
@@ -268,17 +278,16 @@ function idHex(id: Uint8Array, offset: number): string {
 class Sum {
   #small = 0;
   #large = 0n;
-  add(n: number, times: number): void {
-    const product = n * times;
-    if (product > 2 ** 52) {
-      this.#large += BigInt(n) * BigInt(times);
-      return;
-    }
-    this.#small += product;
+  /** @param n at most 2^53 */
+  add(n: number): void {
+    this.#small += n;
     if (this.#small > 2 ** 52) {
       this.#large += BigInt(this.#small);
       this.#small = 0;
     }
+  }
+  addProduct(n: number, times: number): void {
+    this.#large += BigInt(n) * BigInt(times);
   }
   get value(): number | bigint {
     const exact = this.#large + BigInt(this.#small);
@@ -286,32 +295,63 @@ class Sum {
   }
 }
 
-type AddEntry = (refs: number, size: number, csize: number, unique: boolean) => void;
+/** What is summed plainly before it goes into an exact sum: at most 2^52 in all. */
+const BATCH = 512;
+const FEW_REFERENCES = 2048;
 
-function summary(each: (add: AddEntry) => void): ChunkSummary {
-  const [size, csize, uniqueSize, uniqueCsize, chunks] = [
-    new Sum(),
-    new Sum(),
-    new Sum(),
-    new Sum(),
-    new Sum(),
-  ];
-  let uniqueChunks = 0;
-  each((refs, entrySize, entryCsize, unique) => {
-    chunks.add(refs, 1);
-    size.add(entrySize, refs);
-    csize.add(entryCsize, refs);
-    if (!unique) return;
-    uniqueChunks++;
-    uniqueSize.add(entrySize, 1);
-    uniqueCsize.add(entryCsize, 1);
-  });
-  return {
-    totalSize: size.value,
-    totalCsize: csize.value,
-    uniqueSize: uniqueSize.value,
-    uniqueCsize: uniqueCsize.value,
-    totalUniqueChunks: uniqueChunks,
-    totalChunks: chunks.value,
-  };
+/** Adds up entries one by one. */
+class Summary {
+  readonly #size = new Sum();
+  readonly #csize = new Sum();
+  readonly #uniqueSize = new Sum();
+  readonly #uniqueCsize = new Sum();
+  readonly #chunks = new Sum();
+  #uniqueChunks = 0;
+  // Of the batch at hand.
+  #n = 0;
+  #batchSize = 0;
+  #batchCsize = 0;
+  #batchUniqueSize = 0;
+  #batchUniqueCsize = 0;
+  #batchChunks = 0;
+
+  /** All 32-bit numbers. */
+  add(refs: number, size: number, csize: number, unique: boolean): void {
+    if (refs < FEW_REFERENCES) {
+      this.#batchSize += size * refs;
+      this.#batchCsize += csize * refs;
+    } else {
+      this.#size.addProduct(size, refs);
+      this.#csize.addProduct(csize, refs);
+    }
+    this.#batchChunks += refs;
+    if (unique) {
+      this.#uniqueChunks++;
+      this.#batchUniqueSize += size;
+      this.#batchUniqueCsize += csize;
+    }
+    if (++this.#n === BATCH) this.#flush();
+  }
+
+  #flush(): void {
+    this.#size.add(this.#batchSize);
+    this.#csize.add(this.#batchCsize);
+    this.#uniqueSize.add(this.#batchUniqueSize);
+    this.#uniqueCsize.add(this.#batchUniqueCsize);
+    this.#chunks.add(this.#batchChunks);
+    this.#n = this.#batchSize = this.#batchCsize = this.#batchChunks = 0;
+    this.#batchUniqueSize = this.#batchUniqueCsize = 0;
+  }
+
+  result(): ChunkSummary {
+    this.#flush();
+    return {
+      totalSize: this.#size.value,
+      totalCsize: this.#csize.value,
+      uniqueSize: this.#uniqueSize.value,
+      uniqueCsize: this.#uniqueCsize.value,
+      totalUniqueChunks: this.#uniqueChunks,
+      totalChunks: this.#chunks.value,
+    };
+  }
 }

@@ -4,12 +4,16 @@
 // chunk entry, so that an item with millions of chunks costs linear time. Borg's cache_sync/unpack.h.
 
 import { IntegrityError } from "../errors.ts";
-import type { ChunkIndex } from "./chunks.ts";
 
 export interface ItemTotals {
   files: number;
   size: number;
   csize: number;
+}
+
+/** Takes the references that are found; a ChunkIndex counts them, OwnReferences counts them against another. */
+export interface ReferenceSink {
+  reference(id: Uint8Array, offset: number, size: number, csize: number): void;
 }
 
 /** Where the next token belongs. */
@@ -25,7 +29,7 @@ export class ItemScanner {
   /** All files, and those of them that are parts of checkpointed files. */
   readonly totals: ItemTotals = { files: 0, size: 0, csize: 0 };
   readonly parts: ItemTotals = { files: 0, size: 0, csize: 0 };
-  readonly #chunks: ChunkIndex;
+  readonly #chunks: ReferenceSink;
   #state = ITEM;
   #keysLeft = 0;
   #skipLeft = 0;
@@ -42,7 +46,7 @@ export class ItemScanner {
   #next = 0;
 
   /** chunks: gets one reference for each that an item has. */
-  constructor(chunks: ChunkIndex) {
+  constructor(chunks: ReferenceSink) {
     this.#chunks = chunks;
   }
 
@@ -97,12 +101,19 @@ export class ItemScanner {
         if (this.#value > 1000) throw new IntegrityError("The item stream has an absurdly long key.");
         if (end > data.length) return -1;
         this.#keysLeft--;
-        if (isChunks(data, start, this.#value)) this.#state = LIST;
-        else {
-          if (isPart(data, start, this.#value)) this.#isPart = true;
-          this.#skipLeft = 1;
-          this.#state = SKIP;
+        if (isChunks(data, start, this.#value)) {
+          this.#state = LIST;
+          return end;
         }
+        if (isPart(data, start, this.#value)) this.#isPart = true;
+        // Nearly all values are short and there: passed over at once.
+        const length = end < data.length ? SHORT_VALUE[data[end]!]! : 0;
+        if (length > 0 && end + length <= data.length) {
+          this.#endValue();
+          return end + length;
+        }
+        this.#skipLeft = 1;
+        this.#state = SKIP;
         return end;
       }
       case SKIP: {
@@ -257,6 +268,11 @@ for (const [code, size] of [
 ] as const) {
   SCALAR_BODY[code] = size;
 }
+
+/** Bytes of a scalar or a short raw in all, by its first byte; 0 for what needs a closer look. */
+const SHORT_VALUE = Uint8Array.from({ length: 256 }, (_, b) =>
+  b < 0x80 || b >= 0xe0 ? 1 : b >= 0xa0 && b < 0xc0 ? 1 + (b & 31) : SCALAR_BODY[b]! + 1,
+);
 
 function isChunks(d: Uint8Array, at: number, length: number): boolean {
   // "chunks"

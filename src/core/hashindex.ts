@@ -136,6 +136,11 @@ export class HashIndex {
     return Atomics.load(this.words, RETIRED_WORD) !== 0;
   }
 
+  /** Slots of the table, used or not: all slot numbers are below. */
+  get slots(): number {
+    return this.buckets;
+  }
+
   /** Bytes of the table in memory, and (less 46) of its file. */
   get byteLength(): number {
     return this.words.byteLength;
