@@ -1,8 +1,14 @@
 // The program's entry, and that of its workers: in the one file that is shipped both are this module, so what a
-// worker thread has to do is decided here, before anything of the command line is loaded.
-import { isMainThread } from "node:worker_threads";
+// worker thread has to do is decided here, before anything of the command line is loaded. What this module imports
+// itself runs at every start: only the version is so cheap, and so often asked for by front ends, that it is here.
+import { writeSync } from "node:fs";
+import { ownVersion, programName, versionText } from "./version.ts";
 
-if (isMainThread) {
+const words = process.argv.slice(2);
+if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
+  const program = { name: programName(process.argv), version: ownVersion() };
+  writeSync(1, `${versionText(program)}\n`);
+} else if ((await import("node:worker_threads")).isMainThread) {
   const { main } = await import("./process.ts");
   await main();
 } else {

@@ -1,7 +1,7 @@
 // Which version we say we are: by the name of borg the one whose behaviour we have, by our own name both.
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { BORG_VERSION } from "../src/format/placeholders.ts";
+import { BORG_VERSION } from "../src/format/borg-version.ts";
 import type { Program } from "./context.ts";
 
 declare const __ALCOVE_VERSION__: string;

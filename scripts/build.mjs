@@ -48,12 +48,9 @@ async function bundle() {
     logLevel: "warning",
   };
   if (existsSync("cli/main.ts")) {
-    await build({
-      ...common,
-      entryPoints: ["cli/main.ts"],
-      outfile: "dist/alcove.mjs",
-      banner: { js: `#!/usr/bin/env node\n${shim}` },
-    });
+    const { oneFile } = await import("./one-file.mjs");
+    mkdirSync("dist", { recursive: true });
+    writeFileSync("dist/alcove.mjs", await oneFile("cli/main.ts", common, "#!/usr/bin/env node"));
     chmodSync("dist/alcove.mjs", 0o755);
     console.log(`dist/alcove.mjs: ${statSync("dist/alcove.mjs").size} bytes`);
   }

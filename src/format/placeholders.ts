@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import { InvalidPlaceholder, PlaceholderError } from "../errors.ts";
 import { fqdn, hostname } from "../runtime/hostid.ts";
 import { osUserName } from "../runtime/users.ts";
+import { BORG_VERSION } from "./borg-version.ts";
 import { FormatSyntaxError, type FormatValue, formatField, formatNames, parseFormat } from "./pyformat.ts";
 import { strftime, type WallTime } from "./strftime.ts";
 import { localTime, nowMicros, utcTime } from "./time.ts";
 
-/** The Borg whose behaviour and output we have; {borgversion} and `--version` as `borg` give it. */
-export const BORG_VERSION = "1.4.5";
+export { BORG_VERSION };
 
 /** Where the values come from; whatever is absent is asked of the system. */
 export interface PlaceholderContext {
