@@ -91,8 +91,9 @@ export class BatchVerifier {
     this.#cipherUsed += 16 * blocksOf(this.#lengths[n]!);
   }
 
-  /** The numbers of the added objects that are not known to be sound; empties the batch. */
-  run(): number[] {
+  /** The numbers of the added objects that are not known to be sound; empties the batch.
+   *  @param plain gets the number and the data of each sound one: a view that is valid during the call only */
+  run(plain?: (number: number, data: Uint8Array) => void): number[] {
     const n = this.#count;
     const rest = new Uint8Array(n);
     if (this.#mac) {
@@ -106,7 +107,14 @@ export class BatchVerifier {
     this.#compare(this.#ids, rest);
     this.#count = this.#stageUsed = this.#cipherUsed = 0;
     const numbers: number[] = [];
-    for (let i = 0; i < n; i++) if (rest[i]) numbers.push(this.#numbers[i]!);
+    const { u8, u32 } = this.#core;
+    for (let i = 0; i < n; i++) {
+      if (rest[i]) numbers.push(this.#numbers[i]!);
+      else if (plain) {
+        const at = u32[this.#table / 4 + 2 * i]!;
+        plain(this.#numbers[i]!, u8.subarray(at, at + u32[this.#table / 4 + 2 * i + 1]!));
+      }
+    }
     return numbers;
   }
 
