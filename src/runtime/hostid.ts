@@ -6,8 +6,11 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import os from "node:os";
 import process from "node:process";
-import { type Libc, libc, PATH_A, SMALL, VALUE } from "./libc.ts";
+import { type Libc, libc, PATH_A, POINTER, pointerAt, putPointer, SMALL, VALUE } from "./libc.ts";
 import { is32bit } from "./platform.ts";
+
+/** Where struct addrinfo has its first pointer: after five fields of four bytes, aligned. */
+const ADDRINFO = is32bit ? 20 : 24;
 
 let cachedFqdn: string | undefined;
 let cachedNode: bigint | undefined;
@@ -35,7 +38,7 @@ export function fqdn(): string {
 
 function canonicalName(name: string): string | undefined {
   const c = libc();
-  if (c?.find("getaddrinfo") && !is32bit) return canonicalNameFfi(c, name);
+  if (c?.find("getaddrinfo")) return canonicalNameFfi(c, name);
   // getent asks getaddrinfo for the same and prints the name on its first line (glibc; musl's has no "ahosts").
   try {
     const options = { stdio: ["ignore", "pipe", "ignore"] as StdioOptions, timeout: 20_000 };
@@ -62,7 +65,8 @@ function canonicalNameFromHosts(name: string): string | undefined {
   return undefined;
 }
 
-/** struct addrinfo on 64-bit Linux: four ints, socklen_t, then at 24 ai_addr, at 32 ai_canonname, at 40 ai_next. */
+/** struct addrinfo on Linux: four ints, socklen_t, then from the next multiple of a pointer's size ai_addr,
+ *  ai_canonname and ai_next. */
 function canonicalNameFfi(c: Libc, name: string): string | undefined {
   const SOCK_DGRAM = 2;
   const AI_CANONNAME = 2;
@@ -76,22 +80,18 @@ function canonicalNameFfi(c: Libc, name: string): string | undefined {
   const first = pointerAt(c.memory, result);
   try {
     for (let at = first; at !== 0; ) {
-      const info = c.ffi.peek(at, 48);
-      const canonical = pointerAt(info, 32);
+      const info = c.ffi.peek(at, ADDRINFO + 3 * POINTER);
+      const canonical = pointerAt(info, ADDRINFO + POINTER);
       if (canonical !== 0) {
         const text = peekString(c, canonical);
         if (text) return text;
       }
-      at = pointerAt(info, 40);
+      at = pointerAt(info, ADDRINFO + 2 * POINTER);
     }
   } finally {
     c.get("freeaddrinfo")(first);
   }
   return undefined;
-}
-
-function pointerAt(bytes: Uint8Array, at: number): number {
-  return Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true));
 }
 
 function peekString(c: Libc, address: number): string {
@@ -115,22 +115,23 @@ export function getnode(): bigint {
   return cachedNode;
 }
 
-/** As libuuid does it: SIOCGIFCONF into 1024 bytes, then SIOCGIFHWADDR for each (both of struct ifreq, 40 bytes). */
+/** As libuuid does it: SIOCGIFCONF into 1024 bytes, then SIOCGIFHWADDR for each. Both are of struct ifreq: a name of
+ *  16 bytes and a union whose largest member, struct ifmap, begins with two longs. */
 function nodeFromInterfaces(): bigint | undefined {
   const c = libc();
-  if (!c?.find("socket") || is32bit) return undefined;
+  if (!c?.find("socket")) return undefined;
   const SIOCGIFCONF = 0x8912;
   const SIOCGIFHWADDR = 0x8927;
-  const IFREQ = 40;
+  const IFREQ = 24 + 2 * POINTER;
   const socket = c.get("socket")(2, 2, 0);
   if (socket < 0) return undefined;
   try {
     const ioctl = c.get("ioctl");
     c.memory.fill(0, VALUE, VALUE + 2048);
-    // struct ifconf: int length, padding, pointer
+    // struct ifconf: int length, and the pointer at its own size
+    c.memory.fill(0, SMALL, SMALL + 16);
     c.i32[SMALL >> 2] = 1024;
-    c.i32[(SMALL >> 2) + 1] = 0;
-    new DataView(c.memory.buffer).setBigUint64(SMALL + 8, BigInt(c.address + VALUE), true);
+    putPointer(c.memory, SMALL + POINTER, c.address + VALUE);
     if (ioctl(socket, SIOCGIFCONF, c.address + SMALL) < 0) return undefined;
     const length = c.i32[SMALL >> 2]!;
     const request = VALUE + 1024;

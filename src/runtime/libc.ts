@@ -76,8 +76,13 @@ const syscalls: Partial<Record<LibcName, Partial<Record<string, number>>>> = {
   mknodat: { x64: 259, arm64: 33, arm: 324, riscv64: 33 },
 };
 
-/** With 64-bit times on a 32-bit machine: kernel 5.1 and later. */
+/**
+ * A 32-bit machine's utimensat of the C library takes a struct timespec of 32-bit or 64-bit fields as it was built
+ * (glibc and musl have both, under names of their own). The system calls are certain: the one for 64-bit times, of
+ * kernel 5.1 and later, and the one before it, which ends in 2038.
+ */
 const UTIMENSAT_TIME64: Partial<Record<string, number>> = { arm: 412, ia32: 412 };
+const UTIMENSAT_TIME32: Partial<Record<string, number>> = { arm: 348, ia32: 320 };
 
 export class Libc {
   readonly ffi: Ffi;
@@ -107,7 +112,11 @@ export class Libc {
     const [result, args, ...others]: Signature = table[name];
     const order = is32bit ? [...others, name] : [name];
     let f: CFunction | undefined;
-    if (is32bit && name === "utimensat") f = this.syscall(UTIMENSAT_TIME64[runtime.arch], result, args);
+    if (is32bit && name === "utimensat") {
+      f = this.syscall(UTIMENSAT_TIME64[runtime.arch], result, args);
+      const old = this.syscall(UTIMENSAT_TIME32[runtime.arch], result, args);
+      if (f && old) f = this.withOldTimes(f, old);
+    }
     for (const symbol of order) f ??= this.library.bind(symbol, result, args);
     f ??= this.syscall(syscalls[name]?.[runtime.arch], result, args);
     this.bound.set(name, f ?? null);
@@ -121,6 +130,20 @@ export class Libc {
     const f = this.library.bind("syscall", "long", ["word", ...words]);
     if (!f) return undefined;
     return result === "long" || result === "i32" ? (...a) => f(number, ...a) : undefined;
+  }
+
+  /** The second one is called on a kernel that does not know the first, with the times narrowed where they are. */
+  private withOldTimes(wide: CFunction, narrow: CFunction): CFunction {
+    let known = true;
+    return (...args) => {
+      if (known) {
+        const result = wide(...args);
+        if (result === 0 || this.ffi.errno() !== 38 /* ENOSYS */) return result;
+        known = false;
+      }
+      narrowTimes(this.i32, (args[2]! - this.address) >> 2);
+      return narrow(...args);
+    };
   }
 
   get(name: LibcName): CFunction {
@@ -169,6 +192,16 @@ export class Libc {
   }
 }
 
+/** Two struct timespec of 64-bit fields at `at` become, in place, two of 32-bit fields; times outside 1901..2038 the
+ *  nearest that there is. */
+export function narrowTimes(i32: Int32Array, at: number): void {
+  for (let field = 0; field < 4; field++) {
+    const low = i32[at + 2 * field]!;
+    const high = i32[at + 2 * field + 1]!;
+    i32[at + field] = high === low >> 31 ? low : high < 0 ? -0x80000000 : 0x7fffffff;
+  }
+}
+
 /** The zero-separated names that listxattr left in the VALUE region. */
 export function splitNames(c: Libc, length: number): string[] {
   const names: string[] = [];
@@ -179,6 +212,20 @@ export function splitNames(c: Libc, length: number): string[] {
     at = zero + 1;
   }
   return names;
+}
+
+/** Bytes of a pointer, a long and a size_t. */
+export const POINTER = is32bit ? 4 : 8;
+
+export function pointerAt(bytes: Uint8Array, at: number): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  return is32bit ? view.getUint32(at, true) : Number(view.getBigUint64(at, true));
+}
+
+export function putPointer(bytes: Uint8Array, at: number, pointer: number): void {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  if (is32bit) view.setUint32(at, pointer, true);
+  else view.setBigUint64(at, BigInt(pointer), true);
 }
 
 let instance: Libc | null | undefined;

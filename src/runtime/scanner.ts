@@ -6,7 +6,6 @@ import nodeFs from "node:fs";
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
-  DT_UNKNOWN,
   O_CLOEXEC,
   O_DIRECTORY,
   O_LARGEFILE,
@@ -29,13 +28,14 @@ import {
   VALUE,
   VALUE_SIZE,
 } from "./libc.ts";
-import { fsDecode, nodePath } from "./pathbytes.ts";
+import { nodePath } from "./pathbytes.ts";
+import { readEntriesNode } from "./scanner-node.ts";
 import { STATX_WANTED, type Stat } from "./stat.ts";
 
 /** One name of a directory. `dtype` is a DT_* number; DT_UNKNOWN where the file system does not tell. */
 export interface FsEntry {
   name: string;
-  /** Inode number; a bigint above 2^53. Unknown (0) without FFI. */
+  /** Inode number; a bigint above 2^53. Without FFI 0 for mount points. */
   ino: number | bigint;
   dtype: number;
 }
@@ -258,13 +258,4 @@ function readEntries(c: Libc, fd: number, path: string): FsEntry[] {
 
 function byInode(a: FsEntry, b: FsEntry): number {
   return a.ino < b.ino ? -1 : a.ino > b.ino ? 1 : 0;
-}
-
-function readEntriesNode(path: string): FsEntry[] {
-  // Types are not asked for: Bun gives no names as bytes together with them, and every entry is looked at anyway.
-  const entries = nodeFs
-    .readdirSync(nodePath(path), { encoding: "buffer" })
-    .map((name) => ({ name: fsDecode(name), ino: 0, dtype: DT_UNKNOWN }));
-  // There are no inode numbers here; by name at least, so that two runs give the same order.
-  return entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }

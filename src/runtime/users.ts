@@ -5,9 +5,8 @@ import { execFileSync, type StdioOptions } from "node:child_process";
 import { readFileSync } from "node:fs";
 import os from "node:os";
 import process from "node:process";
-import { type Libc, libc, NAME, SMALL, VALUE, VALUE_SIZE } from "./libc.ts";
+import { type Libc, libc, NAME, POINTER, pointerAt, SMALL, VALUE, VALUE_SIZE } from "./libc.ts";
 import { fsDecode } from "./pathbytes.ts";
-import { is32bit } from "./platform.ts";
 
 type Database = "passwd" | "group";
 
@@ -75,7 +74,7 @@ function parseEntry(line: string): Entry | undefined {
 
 function ask(database: Database, key: string, id?: number): Entry | undefined {
   const c = libc();
-  if (c && !is32bit) {
+  if (c) {
     const found = askLibc(c, database, key, id);
     if (found !== "again") return found;
   }
@@ -87,7 +86,7 @@ function ask(database: Database, key: string, id?: number): Entry | undefined {
   }
 }
 
-/** struct passwd and struct group both begin with the name's pointer; the id is at 16. */
+/** struct passwd and struct group both begin with two pointers, the first one the name's; then comes the id. */
 function askLibc(c: Libc, database: Database, key: string, id?: number): Entry | undefined | "again" {
   const what = database === "passwd" ? "getpw" : "getgr";
   const name = `${what}${id === undefined ? "nam" : database === "passwd" ? "uid" : "gid"}_r` as "getpwnam_r";
@@ -97,13 +96,12 @@ function askLibc(c: Libc, database: Database, key: string, id?: number): Entry |
   c.memory.fill(0, SMALL, result + 8);
   const first = id === undefined ? c.path(key, NAME) : id;
   const status = f(first, c.address + SMALL, c.address + VALUE, VALUE_SIZE, c.address + result);
-  const view = new DataView(c.memory.buffer);
   if (status !== 0) return "again"; // a huge group may need more room than there is here
-  if (view.getBigUint64(result, true) === 0n) return undefined;
-  const at = Number(view.getBigUint64(SMALL, true)) - c.address;
+  if (pointerAt(c.memory, result) === 0) return undefined;
+  const at = pointerAt(c.memory, SMALL) - c.address;
   if (at < VALUE || at >= VALUE + VALUE_SIZE) return "again";
   const end = c.memory.indexOf(0, at);
-  return { name: c.decode(at, end - at), id: c.u32[(SMALL + 16) >> 2]! };
+  return { name: c.decode(at, end - at), id: c.u32[(SMALL + 2 * POINTER) >> 2]! };
 }
 
 const users = new Names("passwd");

@@ -8,6 +8,7 @@ import {
   constants,
   devMajor,
   devMinor,
+  type FsEntry,
   fs,
   fsEncode,
   groupName,
@@ -20,6 +21,8 @@ import {
   userName,
   xattr,
 } from "../../../src/runtime/index.ts";
+import { narrowTimes } from "../../../src/runtime/libc.ts";
+import { readEntriesNode } from "../../../src/runtime/scanner-node.ts";
 import { makedev } from "../../../src/runtime/stat.ts";
 import { cleanTree, isRoot, makeTree } from "../../runtime/tree.ts";
 
@@ -173,6 +176,26 @@ describe.runIf(libc())("through FFI", () => {
     directory.close();
   });
 
+  it("visits names in the same order as without FFI", () => {
+    const tree = path.join(work, "order");
+    // Hard links, which have one number, are in the order of the directory here and of their names there.
+    makeTree(tree);
+    fs.unlink(`${tree}/hard-b`);
+    for (const dir of [tree, "/usr/bin", "/"]) {
+      const numbered = (entries: FsEntry[]) => {
+        const mounts = new Set(readEntriesNode(dir).flatMap((e) => (e.ino === 0 ? [e.name] : [])));
+        const seen = new Map<number | bigint, number>();
+        for (const e of entries) seen.set(e.ino, (seen.get(e.ino) ?? 0) + 1);
+        return entries
+          .filter((e) => !mounts.has(e.name) && seen.get(e.ino) === 1)
+          .map((e) => [e.name, e.ino]);
+      };
+      const expected = numbered(fs.scanDir(dir));
+      expect(expected.length).toBeGreaterThan(5);
+      expect(numbered(readEntriesNode(dir))).toEqual(expected);
+    }
+  });
+
   it("opens directories beneath another one, past no symlink", () => {
     const root = path.join(work, "beneath");
     fs.mkdirp(`${root}/a/b\udcff/c`);
@@ -230,6 +253,24 @@ describe.runIf(libc())("through FFI", () => {
     xattr.setInodeFlags(fd, flags | constants.FS_NODUMP_FL);
     expect(fs.lstat(file).attributes & constants.FS_NODUMP_FL).toBe(constants.FS_NODUMP_FL);
     closeSync(fd);
+  });
+});
+
+describe("times of 32-bit kernels before 5.1", () => {
+  it("are the same seconds, as far as they go", () => {
+    const narrowed = (...seconds: bigint[]) => {
+      const view = new DataView(new ArrayBuffer(40));
+      seconds.forEach((sec, i) => {
+        view.setBigInt64(4 + i * 16, sec, true);
+        view.setBigInt64(12 + i * 16, 999999999n - BigInt(i), true);
+      });
+      narrowTimes(new Int32Array(view.buffer), 1);
+      return [4, 8, 12, 16].map((at) => view.getInt32(at, true));
+    };
+    expect(narrowed(1700000000n, -1n)).toEqual([1700000000, 999999999, -1, 999999998]);
+    expect(narrowed(0n, -(2n ** 31n))).toEqual([0, 999999999, -(2 ** 31), 999999998]);
+    expect(narrowed(2n ** 31n - 1n, 2n ** 31n)).toEqual([2 ** 31 - 1, 999999999, 2 ** 31 - 1, 999999998]);
+    expect(narrowed(2n ** 40n, -(2n ** 40n))).toEqual([2 ** 31 - 1, 999999999, -(2 ** 31), 999999998]);
   });
 });
 
