@@ -176,21 +176,23 @@ export class ItemFormatter {
     const hour = Math.floor(second / 3600);
     if (hour !== this.#hour) {
       this.#hour = hour;
-      this.#hourText = undefined;
-      // From 1980 on no zone is off the minute. The clock must not be changed within the hour, and must not be one
-      // that is half an hour off: then each time is formatted by itself.
-      if (second >= 315_532_800 && second < 4_000_000_000) {
-        const at = (s: number): string => OutputTime.ofFileTime(BigInt(s) * 1_000_000_000n).format();
-        const first = at(hour * 3600);
-        const last = at(hour * 3600 + 3599);
-        if (first.endsWith(":00:00") && last === `${first.slice(0, -5)}59:59`)
-          this.#hourText = first.slice(0, -5);
-      }
+      this.#hourText = this.hourText(hour);
     }
     if (this.#hourText === undefined) return this.#time(ns).format();
     const rest = second - hour * 3600;
     const minutes = Math.floor(rest / 60);
     return `${this.#hourText}${TWO[minutes]!}:${TWO[rest - minutes * 60]!}`;
+  }
+
+  /** What all times of an hour (counted since the epoch) begin with; undefined where they must be formatted one by one:
+   *  before 1980 zones are off the minute, the clock may be changed within the hour, or be half an hour off. */
+  hourText(hour: number): string | undefined {
+    if (hour < 87_648 || hour >= 1_111_111) return undefined;
+    const at = (s: number): string => OutputTime.ofFileTime(BigInt(s) * 1_000_000_000n).format();
+    const first = at(hour * 3600);
+    const last = at(hour * 3600 + 3599);
+    const text = first.slice(0, -5);
+    return first.endsWith(":00:00") && last === `${text}59:59` ? text : undefined;
   }
 
   async json(item: Item): Promise<string> {

@@ -8,6 +8,7 @@ import { basicDocument } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { ItemFormatter } from "../item-format.ts";
+import { ItemLines } from "../item-lines.ts";
 import type { Json } from "../output/json.ts";
 import { forTerminal } from "../output/stream.ts";
 import { archiveMatcher } from "../patterns.ts";
@@ -46,6 +47,14 @@ async function listItems(args: Args, ctx: Context, { manifest, environment }: Op
     const json = args.flag("json-lines");
     const everything = matcher.isEmpty;
     const options = { parts: args.flag("consider-part-files"), wanted: formatter.wanted(json) };
+    const lines = everything && !json && !ctx.stdout.isTTY ? ItemLines.compile(format, formatter) : undefined;
+    if (lines) {
+      for await (const decoder of archive.decoders()) {
+        ctx.checkSignal();
+        ctx.stdout.writeBytes(lines.lines(decoder, options.parts));
+      }
+      return;
+    }
     for await (const batch of archive.itemBatches(options)) {
       ctx.checkSignal();
       let text = "";

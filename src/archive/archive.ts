@@ -79,18 +79,27 @@ export class Archive {
   /** The items in archive order, in batches: one chunk of the stream each, to keep awaits off the hot path. */
   async *itemBatches(options: ItemOptions = {}): AsyncGenerator<Item[]> {
     // Part files are told by their "part", so that is always decoded.
-    const decoder = new ItemDecoder(options.wanted && new Set([...options.wanted, "part"]));
-    const ids = this.metadata.items;
+    const wanted = options.wanted && new Set([...options.wanted, "part"]);
+    const total = this.metadata.items.length;
     let done = 0;
-    for await (const data of this.objects.getMany(ids)) {
-      decoder.feed(data);
+    for await (const decoder of this.decoders(wanted)) {
       const batch: Item[] = [];
       for (let item = decoder.next(); item; item = decoder.next()) {
         if (item.part !== undefined && !options.parts) continue;
         batch.push(item);
       }
-      options.progress?.(++done, ids.length);
+      options.progress?.(++done, total);
       yield batch;
+    }
+  }
+
+  /** Decoders that have been fed the stream's next piece, for readers that look at the bytes themselves. All items
+   *  that are complete must be taken before going on. */
+  async *decoders(wanted?: Wanted): AsyncGenerator<ItemDecoder> {
+    const decoder = new ItemDecoder(wanted);
+    for await (const data of this.objects.getMany(this.metadata.items)) {
+      decoder.feed(data);
+      yield decoder;
     }
     if (decoder.pending > 0)
       throw new IntegrityError(`The item stream of archive ${this.name} ends inside an item.`);

@@ -42,20 +42,29 @@ const fieldNames = [
 
 // Key bytes to name without making a string: a hash of length, first, third and last byte picks a candidate,
 // which is then compared in full.
-const keyTable: { name: string; bytes: Uint8Array }[][] = Array.from({ length: 256 }, () => []);
+const keyTable: { name: string; code: number; bytes: Uint8Array }[][] = Array.from({ length: 256 }, () => []);
 const keyHash = (buf: Uint8Array, p: number, n: number): number =>
   (n * 7 + buf[p]! * 3 + (buf[p + 2] ?? 0) * 11 + buf[p + n - 1]! * 5) & 255;
-for (const name of fieldNames) {
+for (const [code, name] of fieldNames.entries()) {
   const bytes = Uint8Array.from(name, (c) => c.charCodeAt(0));
-  keyTable[keyHash(bytes, 0, bytes.length)]!.push({ name, bytes });
+  keyTable[keyHash(bytes, 0, bytes.length)]!.push({ name, code, bytes });
 }
 
-function knownKey(buf: Uint8Array, p: number, n: number): string | undefined {
+/** Number of each field where ItemDecoder.locate() tells positions. */
+export const FIELD = Object.fromEntries(fieldNames.map((name, code) => [name, code])) as Record<
+  (typeof fieldNames)[number],
+  number
+>;
+/** How many there are. */
+export const FIELDS = fieldNames.length;
+
+function knownKey(buf: Uint8Array, p: number, n: number): (typeof keyTable)[number][number] | undefined {
   if (n === 0) return undefined;
-  candidates: for (const { name, bytes } of keyTable[keyHash(buf, p, n)]!) {
+  candidates: for (const key of keyTable[keyHash(buf, p, n)]!) {
+    const { bytes } = key;
     if (bytes.length !== n) continue;
     for (let i = 0; i < n; i++) if (bytes[i] !== buf[p + i]) continue candidates;
-    return name;
+    return key;
   }
   return undefined;
 }
@@ -107,6 +116,44 @@ export class ItemDecoder {
     }
   }
 
+  /**
+   * Passes over the next complete item and only tells where its values begin.
+   * @param positions by FIELD: offset in `bytes`, or −1 for what the item does not have; valid until the next feed()
+   * @returns where the item begins, or −1 until more is fed
+   */
+  locate(positions: Int32Array): number {
+    const start = this.#pos;
+    if (start >= this.#buf.length) return -1;
+    positions.fill(-1);
+    try {
+      const n = this.#mapHeader();
+      for (let i = 0; i < n; i++) {
+        const kn = this.#rawLength();
+        const kp = this.#need(kn);
+        const key = knownKey(this.#buf, kp, kn);
+        if (key) positions[key.code] = this.#pos;
+        this.#skip(0);
+      }
+    } catch (e) {
+      if (!(e instanceof Truncated)) throw e;
+      this.#pos = start;
+      return -1;
+    }
+    if (positions[FIELD.path]! < 0) throw new IntegrityError("an item of the archive has no path");
+    return start;
+  }
+
+  /** Where locate() found things. */
+  get bytes(): Uint8Array {
+    return this.#buf;
+  }
+
+  /** The item at a place that locate() told, decoded; goes on behind it. */
+  itemAt(start: number): Item {
+    this.#pos = start;
+    return this.#item();
+  }
+
   #need(n: number): number {
     const p = this.#pos;
     if (p + n > this.#buf.length) throw new Truncated();
@@ -121,7 +168,7 @@ export class ItemDecoder {
     for (let i = 0; i < n; i++) {
       const kn = this.#rawLength();
       const kp = this.#need(kn);
-      const name = knownKey(this.#buf, kp, kn);
+      const name = knownKey(this.#buf, kp, kn)?.name;
       if (name === undefined) {
         const key = fsDecode(this.#buf.subarray(kp, kp + kn));
         const from = this.#pos;
