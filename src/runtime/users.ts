@@ -86,8 +86,9 @@ function ask(database: Database, key: string, id?: number): Entry | undefined {
   }
 }
 
-/** struct passwd and struct group both begin with two pointers, the first one the name's; then comes the id. */
-function askLibc(c: Libc, database: Database, key: string, id?: number): Entry | undefined | "again" {
+/** By getpwnam_r and its like; "again" where they gave no answer. Exported for the test of the layouts.
+ *  struct passwd and struct group both begin with two pointers, the first one the name's; then comes the id. */
+export function askLibc(c: Libc, database: Database, key: string, id?: number): Entry | undefined | "again" {
   const what = database === "passwd" ? "getpw" : "getgr";
   const name = `${what}${id === undefined ? "nam" : database === "passwd" ? "uid" : "gid"}_r` as "getpwnam_r";
   const f = c.find(name);

@@ -11,6 +11,7 @@ import {
   fs,
   fsEncode,
   holes,
+  hostId,
   isDirectory,
   isRegular,
   isSocket,
@@ -19,6 +20,7 @@ import {
   runtime,
   Stat,
 } from "../../src/runtime/index.ts";
+import { askLibc } from "../../src/runtime/users.ts";
 
 const [, , , source, destination, json, way] = process.argv as string[];
 const byPath = way === "path" || !libc();
@@ -135,8 +137,23 @@ restorer.restoreAttrs({ path: destination! }, top);
 restorer.flush();
 from.close();
 to.close();
-const ffi = libc()?.ffi.name ?? "none";
+const c = libc();
+const ffi = c?.ffi.name ?? "none";
+// What depends on the layout of the C library's structures: names by its name service, the canonical name of the
+// host, the addresses of the interfaces.
+const identity = c && {
+  hostId: hostId(),
+  names: [
+    askLibc(c, "passwd", "root"),
+    askLibc(c, "group", "tty"),
+    askLibc(c, "passwd", "65534", 65534),
+    askLibc(c, "group", "6", 6),
+    askLibc(c, "passwd", "no-such-user") ?? null,
+    askLibc(c, "group", "987654", 987654) ?? null,
+  ],
+};
+const { name, version, arch } = runtime;
 writeFileSync(
   json!,
-  JSON.stringify({ runtime: `${runtime.name} ${runtime.version}`, ffi, problems, captured }),
+  JSON.stringify({ runtime: `${name} ${version}`, arch, ffi, problems, identity, captured }),
 );
