@@ -8,6 +8,7 @@ import { join } from "node:path";
 import type { Environment } from "../crypto/environment.ts";
 import { FileIntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
+import { removeTemporaries } from "../storage/atomic.ts";
 import type { Storage } from "../storage/types.ts";
 import { ChunkIndex } from "./chunks.ts";
 import { CacheConfig, type CacheManifest } from "./config.ts";
@@ -156,6 +157,7 @@ export class Cache {
     const { files } = this.config;
     // A file in the place of the directory is how users switch the archive indexes off (Borg's FAQ).
     if (!files.exists(ARCHIVES_DIR)) files.mkdir(ARCHIVES_DIR, 0o700);
+    if (files.stat(ARCHIVES_DIR).kind === "dir") removeTemporaries(files, ARCHIVES_DIR);
     const wanted = ["yes", "1", "true"].includes(
       (this.#environment.env["BORG_USE_CHUNKS_ARCHIVE"] ?? "yes").toLowerCase(),
     );
@@ -173,6 +175,7 @@ export class Cache {
 
   async #start(manifest: CacheManifest, options: CacheOptions): Promise<void> {
     try {
+      removeTemporaries(this.config.files);
       this.rollback();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT" && !(error instanceof FileIntegrityError))

@@ -92,7 +92,7 @@ export function ensureDir(path: string, storage: (root: string) => Storage): str
 function makeDirs(path: string, storage: (root: string) => Storage): void {
   const here = storage(path);
   try {
-    here.mkdir("", 0o700);
+    here.makeRoot(0o700);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const parent = dirname(path);

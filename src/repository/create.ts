@@ -78,7 +78,7 @@ export function createRepository(location: string, options: CreateRepositoryOpti
   try {
     if (options.makeParentDirs) mkdirSync(nodePath(dirname(path)), { recursive: true });
     try {
-      storage.mkdir("");
+      storage.makeRoot();
     } catch (error) {
       if (code(error) !== "EEXIST") throw error;
     }

@@ -1,6 +1,8 @@
 // Salvaging a damaged segment (borg's recover_segment): the file is replaced by one with every entry that can be found in
 // it whole, by looking for a plausible header with a matching CRC at every position.
+
 import { crc32 } from "node:zlib";
+import { removeTemporaries } from "../storage/atomic.ts";
 import { MAX_OBJECT_SIZE } from "./constants.ts";
 import { HEADER_SIZE, MAGIC, PUT_HEADER_SIZE, TAG_COMMIT, TAG_DELETE, TAG_PUT, u32 } from "./entry.ts";
 import type { Segments } from "./segments.ts";
@@ -18,6 +20,7 @@ export function recoverSegment(segments: Segments, segment: number): number {
       yield entry;
     }
   }
+  removeTemporaries(segments.storage, segments.directory(segment));
   segments.storage.writeAtomic(segments.name(segment), chunks());
   segments.forget(segment);
   return saved;

@@ -6,6 +6,7 @@ import { HashIndex } from "../core/hashindex.ts";
 import { CheckNeeded, ObjectNotFound, StorageQuotaExceeded } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import { formatFileSize } from "../format/sizes.ts";
+import { removeTemporaries } from "../storage/atomic.ts";
 import type { Storage } from "../storage/types.ts";
 import {
   AuxiliaryDamaged,
@@ -213,6 +214,7 @@ export class TransactionLog {
   begin(): void {
     if (this.active) return;
     this.open();
+    removeTemporaries(this.storage);
     const transaction = this.current;
     if (transaction === undefined) {
       this.discardFirstAttempt();

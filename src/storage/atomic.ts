@@ -32,6 +32,15 @@ export function writeAtomically(
   if (durable) storage.syncDir(parentOf(name));
 }
 
+const TEMPORARY = /-[0-9a-f]{12}\.tmp$/;
+
+/** Removes what writes that were broken off (a kill, a loss of power) left in a directory: a files cache's can be large.
+ *  For whoever holds the lock that keeps other writers out of it. */
+export function removeTemporaries(storage: Storage, dir = ""): void {
+  for (const name of storage.list(dir))
+    if (TEMPORARY.test(name)) storage.unlink(dir === "" ? name : `${dir}/${name}`);
+}
+
 /** The directory a name is in; "" is the root. */
 export function parentOf(name: string): string {
   const slash = name.lastIndexOf("/");

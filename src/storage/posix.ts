@@ -22,7 +22,7 @@ import {
   unlinkSync,
   writeSync,
 } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { fsDecode, nodePath } from "../runtime/pathbytes.ts";
 import { writeAtomically } from "./atomic.ts";
 import type { ReadHandle, Storage, StorageStat, WriteHandle } from "./types.ts";
@@ -94,6 +94,16 @@ export class PosixStorage implements Storage {
 
   list(dir: string): string[] {
     return readdirSync(this.path(dir), { encoding: "buffer" }).map((name) => fsDecode(name));
+  }
+
+  makeRoot(mode = 0o777): void {
+    mkdirSync(nodePath(this.root), { mode });
+    try {
+      new PosixStorage(dirname(this.root)).syncDir("");
+    } catch (error) {
+      // Who may write to a directory need not be allowed to open it; the entry becomes durable a little later, then.
+      if (!["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
   }
 
   mkdir(name: string, mode = 0o777): void {

@@ -50,7 +50,8 @@ export interface Storage {
   stat(name: string): StorageStat;
   /** Names in a directory, in no order; an absent directory throws ENOENT. */
   list(dir: string): string[];
-  /** "" makes the root itself; its parent has to be there. */
+  /** Makes the root itself, durably; its parent has to be there. */
+  makeRoot(mode?: number): void;
   mkdir(name: string, mode?: number): void;
   rmdir(name: string): void;
   rename(from: string, to: string): void;
