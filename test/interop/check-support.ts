@@ -47,11 +47,15 @@ export interface BorgJob {
 }
 
 /** Runs borg's commands one after the other. @returns exit code and output of each */
-export function borgJobs(box: Sandbox, jobs: readonly BorgJob[]): { code: number; stdout: string }[] {
+export function borgJobs(
+  box: Sandbox,
+  jobs: readonly BorgJob[],
+  env: Record<string, string> = {},
+): { code: number; stdout: string }[] {
   const run = spawnSync("/usr/bin/python3", ["-c", DRIVER], {
     input: JSON.stringify(jobs.map(({ cwd, argv }) => [cwd, argv])),
     encoding: "utf8",
-    env: box.env as NodeJS.ProcessEnv,
+    env: { ...box.env, ...env } as NodeJS.ProcessEnv,
     timeout: 300_000,
     maxBuffer: 1 << 28,
   });
