@@ -68,6 +68,7 @@ export class ItemFormatter {
   readonly #pieces: (string | (() => string))[] | undefined;
   #hour = Number.NaN;
   #hourText: string | undefined;
+  readonly #hours = new Map<number, string | undefined>();
 
   /** @throws InvalidPlaceholder for an unknown key */
   constructor(archive: Archive, format: string, chunks?: ChunkIndex) {
@@ -187,12 +188,11 @@ export class ItemFormatter {
   /** What all times of an hour (counted since the epoch) begin with; undefined where they must be formatted one by one:
    *  before 1980 zones are off the minute, the clock may be changed within the hour, or be half an hour off. */
   hourText(hour: number): string | undefined {
-    if (hour < 87_648 || hour >= 1_111_111) return undefined;
-    const at = (s: number): string => OutputTime.ofFileTime(BigInt(s) * 1_000_000_000n).format();
-    const first = at(hour * 3600);
-    const last = at(hour * 3600 + 3599);
-    const text = first.slice(0, -5);
-    return first.endsWith(":00:00") && last === `${text}59:59` ? text : undefined;
+    if (this.#hours.has(hour)) return this.#hours.get(hour);
+    if (this.#hours.size >= 4096) this.#hours.clear();
+    const text = hourText(hour);
+    this.#hours.set(hour, text);
+    return text;
   }
 
   async json(item: Item): Promise<string> {
@@ -317,4 +317,13 @@ function hostHash(key: string): ReturnType<typeof createHash> {
   const name = hashNames[key]!;
   if (getHashes().includes(name) || key !== "sha3_224") return createHash(name);
   return createHash(name.toUpperCase());
+}
+
+function hourText(hour: number): string | undefined {
+  if (hour < 87_648 || hour >= 1_111_111) return undefined;
+  const at = (s: number): string => OutputTime.ofFileTime(BigInt(s) * 1_000_000_000n).format();
+  const first = at(hour * 3600);
+  const last = at(hour * 3600 + 3599);
+  const text = first.slice(0, -5);
+  return first.endsWith(":00:00") && last === `${text}59:59` ? text : undefined;
 }

@@ -194,9 +194,14 @@ export class ItemLines {
     const at = this.#at[field]!;
     if (at >= 0) return this.#integer(at);
     if (field !== FIELD.size) return 0;
-    // Without a stored size it is the target's of a symlink or the chunks'; directories have neither.
-    if (this.#at[FIELD.source]! >= 0 || this.#at[FIELD.chunks]! >= 0) throw GIVE_UP;
-    return 0;
+    // Without a stored size it is the chunks', or the length of a symlink's target.
+    if (this.#at[FIELD.chunks]! >= 0) throw GIVE_UP;
+    const source = this.#at[FIELD.source]!;
+    if (source < 0 || !isSymlink(this.#integer(this.#at[FIELD.mode]!))) return 0;
+    const length = this.#rawLength(source);
+    for (let i = this.#rawStart(source), end = i + length; i < end; i++)
+      if (this.#buf[i]! > 0x7f) throw GIVE_UP;
+    return length;
   }
 
   #mode(): Uint8Array {
