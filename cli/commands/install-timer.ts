@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { shellWords } from "../../src/crypto/shellwords.ts";
 import { AlcoveError, CommandError, describeSystemError } from "../../src/errors.ts";
-import { selfCommand } from "../../src/mount/daemon.ts";
+import { selfCommand } from "../../src/runtime/self.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import { parse } from "../parse.ts";

@@ -1,15 +1,14 @@
 // An opened repository as what a mount needs of it. A local repository is read at once, without a promise for
 // each chunk; a remote one gets its requests in batches, pipelined.
 import { Archive } from "../../src/archive/archive.ts";
+import { BatchVerifier } from "../../src/archive/check-batch.ts";
 import type { ArchiveInfo, Manifest } from "../../src/archive/manifest.ts";
 import { IntegrityError, ObjectNotFound } from "../../src/errors.ts";
 import { toHex } from "../../src/format/bytes.ts";
 import type { MountArchive, MountSource } from "../../src/mount/source.ts";
-
-interface SynchronousRepository {
-  prepare(): Promise<void>;
-  getSync(id: Uint8Array): Uint8Array;
-}
+import { LocalRepository } from "../../src/repository/local.ts";
+import { objectInBuffer } from "../../src/repository/reader.ts";
+import { Segments } from "../../src/repository/segments.ts";
 
 export interface RepositoryArchive extends MountArchive {
   info: ArchiveInfo;
@@ -44,13 +43,13 @@ export async function repositorySource(
   const itemChunks = async (archive: MountArchive): Promise<Uint8Array[]> =>
     (await Archive.load(manifest, (archive as RepositoryArchive).info.id)).metadata.items;
 
-  if ("getSync" in repository && "prepare" in repository) {
-    const local = repository as unknown as SynchronousRepository;
-    await local.prepare();
-    const getChunkNow = (id: Uint8Array): Uint8Array | undefined => {
+  if (repository instanceof LocalRepository) {
+    await repository.prepare();
+    const blobs = new Blobs(repository);
+    const chunk = (id: Uint8Array): Uint8Array | undefined => {
       let blob: Uint8Array;
       try {
-        blob = local.getSync(id);
+        blob = blobs.get(id);
       } catch (e) {
         if (e instanceof ObjectNotFound) return missing(id);
         if (!(e instanceof IntegrityError)) throw e;
@@ -59,11 +58,32 @@ export async function repositorySource(
       }
       return unpack(id, blob);
     };
+    let batch: BatchVerifier | undefined;
+    /** Several at a time; whatever is not sound goes the way of single ones, which says what is wrong with it. */
+    const getChunksNow = (ids: readonly Uint8Array[]): (Uint8Array | undefined)[] => {
+      if (ids.length === 1) return [chunk(ids[0]!)];
+      batch ??= new BatchVerifier(objects.key.material, objects.core);
+      const found: (Uint8Array | undefined)[] = new Array(ids.length).fill(undefined);
+      const done = new Uint8Array(ids.length);
+      const keep = (i: number, data: Uint8Array): void => {
+        found[i] = data.slice();
+        done[i] = 1;
+      };
+      for (let i = 0; i < ids.length; i++) {
+        const blob = blobs.inWindow(ids[i]!);
+        if (!blob || !batch.takes(blob)) continue;
+        batch.add(i, ids[i]!, blob);
+        if (batch.full) batch.run(keep);
+      }
+      batch.run(keep);
+      for (let i = 0; i < ids.length; i++) if (!done[i]) found[i] = chunk(ids[i]!);
+      return found;
+    };
     return {
       archives: () => shown,
       itemChunks,
-      getChunkNow,
-      getChunks: async (ids) => ids.map(getChunkNow),
+      getChunksNow,
+      getChunks: async (ids) => getChunksNow(ids),
     };
   }
   return {
@@ -78,4 +98,54 @@ export async function repositorySource(
       return chunks;
     },
   };
+}
+
+const WINDOW_BYTES = 256 << 10;
+
+/** Objects of a local repository: those of neighbouring files lie behind each other in a segment, so one read of
+ *  the segment serves several. */
+class Blobs {
+  readonly #repository: LocalRepository;
+  readonly #segments: Segments;
+  readonly #window = new Uint8Array(WINDOW_BYTES);
+  #filled = 0;
+  #segment = -1;
+  #base = 0;
+
+  constructor(repository: LocalRepository) {
+    this.#repository = repository;
+    this.#segments = new Segments(repository.storage, repository.config.segmentsPerDir);
+  }
+
+  /** @throws ObjectNotFound, IntegrityError */
+  get(id: Uint8Array): Uint8Array {
+    const at = this.#repository.objectLocation(id);
+    if (at && at.segment === this.#segment) {
+      const blob = this.#cut(at.offset, at.segment, id);
+      if (blob) return blob;
+    }
+    return this.#repository.getSync(id);
+  }
+
+  /** The object, if it is small enough for the window, into which it is read where it is not yet; undefined
+   *  otherwise, and for whatever get() throws an error for. */
+  inWindow(id: Uint8Array): Uint8Array | undefined {
+    try {
+      const at = this.#repository.objectLocation(id);
+      if (!at) return undefined;
+      const known = at.segment === this.#segment ? this.#cut(at.offset, at.segment, id) : undefined;
+      if (known) return known;
+      this.#segment = -1;
+      this.#filled = this.#segments.handle(at.segment).read(this.#window, at.offset);
+      this.#segment = at.segment;
+      this.#base = at.offset;
+      return this.#cut(at.offset, at.segment, id);
+    } catch {
+      return undefined; // get() says what is wrong
+    }
+  }
+
+  #cut(offset: number, segment: number, id: Uint8Array): Uint8Array | undefined {
+    return objectInBuffer(this.#window.subarray(0, this.#filled), this.#base, segment, offset, id);
+  }
 }

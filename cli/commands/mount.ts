@@ -5,7 +5,7 @@ import { resolve } from "node:path";
 import process from "node:process";
 import type { ArchiveInfo, Manifest, SortKey } from "../../src/archive/manifest.ts";
 import { ArchiveDoesNotExist, CommandError } from "../../src/errors.ts";
-import { announceReady, isDaemon, selfCommand, startDaemon } from "../../src/mount/daemon.ts";
+import { announceReady, isDaemon, startDaemon } from "../../src/mount/daemon.ts";
 import type { FileSystemOptions } from "../../src/mount/filesystem.ts";
 import {
   alreadyMounted,
@@ -17,6 +17,7 @@ import {
 import { type MountOptions, parseMountOptions } from "../../src/mount/options.ts";
 import { serveMount } from "../../src/mount/serve.ts";
 import { groupId, groupName, userId, userName } from "../../src/runtime/index.ts";
+import { selfCommand } from "../../src/runtime/self.ts";
 import type { Selection } from "../../src/select/commands.ts";
 import {
   loadExcludeFile,
@@ -49,7 +50,7 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
     return undefined;
   }
   if (needsReceiver()) {
-    return become(receiverCommand(directory, options, selfCommand(process.argv.slice(2))), ctx);
+    return become(receiverCommand(directory, options, selfCommand(process.argv.slice(2), true)), ctx);
   }
   try {
     await serve(directory, options, args, ctx);
@@ -120,7 +121,7 @@ async function serveHttp(options: MountOptions, args: Args, ctx: Context): Promi
 
 /** @param options undefined where nothing is mounted */
 function background(directory: string, options: MountOptions | undefined, ctx: Context): Promise<number> {
-  const self = selfCommand(process.argv.slice(2));
+  const self = selfCommand(process.argv.slice(2), true);
   const passphraseFd = Number.parseInt(ctx.env["BORG_PASSPHRASE_FD"] ?? "", 10);
   return startDaemon({
     command: options && needsReceiver() ? receiverCommand(directory, options, self) : self,

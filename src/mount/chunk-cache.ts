@@ -44,8 +44,8 @@ export class ChunkCache {
     const waiting = this.#underWay.get(key);
     if (waiting) return waiting;
     this.reads++;
-    if (this.#source.getChunkNow) {
-      const data = this.#source.getChunkNow(id);
+    if (this.#source.getChunksNow) {
+      const [data] = this.#source.getChunksNow([id]);
       this.#keep(key, data);
       return data;
     }
@@ -66,6 +66,11 @@ export class ChunkCache {
     const wanted = ids.filter((id) => !this.has(id)).map((id) => id.slice());
     if (wanted.length === 0) return;
     this.reads += wanted.length;
+    if (this.#source.getChunksNow) {
+      const found = this.#source.getChunksNow(wanted);
+      for (let i = 0; i < wanted.length; i++) this.#keep(idKey(wanted[i]!), found[i]);
+      return;
+    }
     const all = this.#source.getChunks(wanted);
     wanted.forEach((id, i) => {
       const key = idKey(id);

@@ -3,26 +3,11 @@
 // the first process passes on what it prints, and afterwards ends with success. As in Borg's daemonizing().
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { runtime } from "../runtime/platform.ts";
 import { becomeDaemon, canReceiveDescriptors } from "./fusermount-ffi.ts";
 
 /** Set in the process that is to stay. */
 export const DAEMON_VARIABLE = "ALCOVE_MOUNT_DAEMON";
 const READY = "\0mounted\n";
-
-/** The words that start this program again, by an absolute path of the interpreter. */
-export function selfCommand(args: readonly string[]): string[] {
-  const script = process.argv[1] ?? "";
-  const { execPath, execArgv } = process;
-  // A stand-alone executable has no script on disk: Bun gives a path in its own file system, Node the executable.
-  if (script.startsWith("/$bunfs/") || script === execPath || script === "") return [execPath, ...args];
-  if (runtime.name === "deno") {
-    const standalone = (globalThis as { Deno?: { build?: { standalone?: boolean } } }).Deno?.build
-      ?.standalone;
-    return standalone ? [execPath, ...args] : [execPath, "run", "-A", "--quiet", script, ...args];
-  }
-  return [execPath, ...execArgv, script, ...args];
-}
 
 export function isDaemon(): boolean {
   return process.env[DAEMON_VARIABLE] !== undefined;

@@ -3,9 +3,9 @@
 // only reads descriptors it has opened itself.
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { systemError } from "../runtime/errno.ts";
-import { openFfi } from "../runtime/ffi/index.ts";
 import type { CFunction, Ffi } from "../runtime/ffi/types.ts";
 import { is32bit } from "../runtime/platform.ts";
+import { cLibrary } from "./clibrary.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM = 1;
@@ -28,9 +28,9 @@ interface Calls {
 let calls: Calls | undefined | null;
 
 function load(): Calls | undefined {
-  const ffi = openFfi();
-  const library = ffi?.open(["libc.so.6", "libc.musl-x86_64.so.1", "libc.musl-aarch64.so.1", "libc.so"]);
-  if (!ffi || !library) return undefined;
+  const loaded = cLibrary();
+  if (!loaded) return undefined;
+  const { ffi, library } = loaded;
   const socketpair = library.bind("socketpair", "i32", ["i32", "i32", "i32", "word"]);
   const recvmsg = library.bind("recvmsg", "long", ["i32", "word", "i32"]);
   const dup2 = library.bind("dup2", "i32", ["i32", "i32"]);

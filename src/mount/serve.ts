@@ -1,7 +1,9 @@
 // A mount from beginning to end: file system, descriptor, session, and the ways it may end (unmounted by someone,
 // or asked to stop by a signal).
 import { setTimeout as sleep } from "node:timers/promises";
+import { FuseDevice } from "./device.ts";
 import { FileSystem, type FileSystemOptions } from "./filesystem.ts";
+import { tidyNow } from "./garbage.ts";
 import {
   abortConnection,
   connectionNumber,
@@ -40,7 +42,10 @@ export async function serveMount(source: MountSource, options: ServeOptions): Pr
   await fs.start();
   signal.throwIfAborted();
   const fd = await mountOn(directory, mount);
-  const session = new FuseSession(fd, fs, { acl: !mount.ignorePermissions, ...(log ? { log } : {}) });
+  const session = new FuseSession(new FuseDevice(fd), fs, {
+    acl: !mount.ignorePermissions,
+    ...(log ? { log } : {}),
+  });
   let connection: number | undefined;
   let givenUp: () => void = () => undefined;
   const stuck = new Promise<false>((resolve) => {
@@ -66,6 +71,7 @@ export async function serveMount(source: MountSource, options: ServeOptions): Pr
     // Asks the mount itself, so the answer also proves that it answers.
     connection = await connectionNumber(directory).catch(() => undefined);
     if (connection !== undefined) raiseReadAhead(connection);
+    tidyNow();
     if (!signal.aborted) options.onReady(fs);
     return await Promise.race([running, stuck]);
   } finally {

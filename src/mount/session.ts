@@ -2,9 +2,10 @@
 // writes answers. Archives never change, so everything may be cached for ever, and opening a file or directory
 // needs no message at all (ENOSYS to the first OPEN says so, where the kernel knows that). Requests that must
 // wait for the repository do not hold up others; an interrupted one is answered EINTR at once.
-import { read, writeSync, writevSync } from "node:fs";
 import { ENTRY_OUT, errno, IN_HEADER, initFlag, OUT_HEADER, opcode, openFlag, S_IFDIR } from "./constants.ts";
+import type { Device } from "./device.ts";
 import { type FileSystem, FsError, type Maybe } from "./filesystem.ts";
+import { working } from "./garbage.ts";
 import {
   direntSize,
   ProtocolError,
@@ -31,6 +32,10 @@ const MAX_WRITE = 4096;
 const ANSWER_BYTES = 131072 + OUT_HEADER;
 /** A year: nothing in an archive changes. */
 const VALID_SECONDS = 365 * 86400;
+/** How long to stay for the next request before the event loop gets this thread, and the longest without a turn of
+ *  it, in milliseconds. Signals wait for a turn. */
+const LINGER_MS = 4;
+const TURN_MS = 20;
 
 const readOnly: ReadonlySet<number> = new Set([
   opcode.SETATTR,
@@ -66,21 +71,23 @@ interface Pending {
 }
 
 export class FuseSession {
-  readonly #fd: number;
+  readonly #device: Device;
   readonly #fs: FileSystem;
   readonly #options: SessionOptions;
   readonly #answer = new Uint8Array(ANSWER_BYTES);
   readonly #view = new DataView(this.#answer.buffer);
   readonly #pending = new Map<string, Pending>();
   #flags = 0;
+  /** The file that was read last, until what follows has been read ahead. */
+  #readTo = 0;
   #ended = false;
   #settleReady!: { resolve: () => void; reject: (e: Error) => void };
   /** Resolves when the kernel has been answered its INIT. */
   readonly ready: Promise<void>;
   requests = 0;
 
-  constructor(fd: number, fs: FileSystem, options: SessionOptions) {
-    this.#fd = fd;
+  constructor(device: Device, fs: FileSystem, options: SessionOptions) {
+    this.#device = device;
     this.#fs = fs;
     this.#options = options;
     this.ready = new Promise((resolve, reject) => {
@@ -95,9 +102,11 @@ export class FuseSession {
     const view = new DataView(buffer.buffer);
     try {
       while (!this.#ended) {
-        const got = await this.#receive(buffer);
+        const got = await this.#device.receive(buffer);
         if (got < 0) break;
+        working();
         this.#dispatch(buffer, view, got);
+        await this.#burst(buffer, view);
       }
     } catch (e) {
       this.#settleReady.reject(e as Error);
@@ -108,18 +117,29 @@ export class FuseSession {
     }
   }
 
-  /** Bytes of the next request; −1 when the file system was unmounted. */
-  #receive(buffer: Uint8Array): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const attempt = (): void =>
-        read(this.#fd, buffer, 0, buffer.length, null, (e, got) => {
-          if (!e) resolve(got);
-          else if (e.code === "ENODEV" || e.code === "ECONNABORTED") resolve(-1);
-          else if (e.code === "EINTR" || e.code === "ENOENT" || e.code === "EAGAIN") attempt();
-          else reject(e);
-        });
-      attempt();
-    });
+  /** Requests that come close behind each other, without a change of threads between them. */
+  async #burst(buffer: Uint8Array, view: DataView): Promise<void> {
+    let turn = performance.now();
+    while (!this.#ended) {
+      let got = this.#device.receiveNow(buffer, 0);
+      // While nobody waits for an answer: what may be asked for next. Somebody whose answer has to be waited for
+      // needs the event loop.
+      if (got === 0 && this.#pending.size === 0) {
+        if (this.#readTo && this.#fs.readAhead(this.#readTo)) continue;
+        this.#readTo = 0;
+        got = this.#device.receiveNow(buffer, LINGER_MS);
+      }
+      if (got === 0) return;
+      if (got < 0) {
+        this.#ended = true;
+        return;
+      }
+      this.#dispatch(buffer, view, got);
+      if (performance.now() - turn < TURN_MS) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      working();
+      turn = performance.now();
+    }
   }
 
   #dispatch(buffer: Uint8Array, view: DataView, got: number): void {
@@ -153,10 +173,14 @@ export class FuseSession {
       case opcode.DESTROY:
       case opcode.RELEASE:
       case opcode.RELEASEDIR:
+        this.#send(h, 0);
+        return;
       case opcode.FLUSH:
       case opcode.FSYNC:
       case opcode.FSYNCDIR:
-        this.#send(h, 0);
+        // There is nothing to flush. Told so, the kernel succeeds by itself from now on: one message less for each
+        // file that is closed.
+        this.#error(h, errno.ENOSYS);
         return;
       case opcode.STATFS:
         this.#send(h, writeStatfs(this.#view, 0));
@@ -192,8 +216,7 @@ export class FuseSession {
         const { offset, size } = readRead(view, h);
         this.#finish(h, this.#fs.read(h.node, offset, size), (pieces) => {
           this.#send(h, 0, pieces);
-          // After the next read has been started, so that both go on at once.
-          setImmediate(() => this.#fs.readAhead(h.node));
+          this.#readTo = h.node;
         });
         return;
       }
@@ -427,23 +450,8 @@ export class FuseSession {
     this.#write(OUT_HEADER + length, pieces);
   }
 
-  #write(length: number, pieces?: Uint8Array[]): void {
-    try {
-      // The kernel takes an answer in one write only. A small one is cheaper copied together than as a vector.
-      if (pieces && pieces.length > 0) {
-        const head = this.#answer.subarray(0, length);
-        const only = pieces[0]!;
-        if (pieces.length === 1 && length + only.length <= 16384) {
-          this.#answer.set(only, length);
-          writeSync(this.#fd, this.#answer, 0, length + only.length);
-        } else writevSync(this.#fd, [head, ...pieces]);
-      } else writeSync(this.#fd, this.#answer, 0, length);
-    } catch (e) {
-      const { code } = e as NodeJS.ErrnoException;
-      // ENOENT: the request was given up meanwhile. ENODEV: unmounted; the next read says so, too.
-      if (code === "ENOENT" || code === "ENODEV" || code === "ECONNABORTED") return;
-      throw e;
-    }
+  #write(length: number, pieces?: readonly Uint8Array[]): void {
+    this.#device.send(this.#answer, length, pieces);
   }
 }
 

@@ -15,6 +15,6 @@ export interface MountSource {
   itemChunks(archive: MountArchive): Promise<Uint8Array[]>;
   /** Decrypted, verified chunks in the order of the ids; undefined where the repository has none or it is bad. */
   getChunks(ids: Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
-  /** The same for one chunk, where that needs no waiting: saves a promise per chunk. */
-  getChunkNow?(id: Uint8Array): Uint8Array | undefined;
+  /** The same where that needs no waiting: saves a promise for each chunk. */
+  getChunksNow?(ids: readonly Uint8Array[]): (Uint8Array | undefined)[];
 }
