@@ -341,6 +341,7 @@ class Scanner {
           break;
         case "?":
           if (available > 0) this.out.positionals.set(p.name, words[at++]!);
+          else if (p.unless && !this.out.values.has(p.unless)) missing.push(p.label);
           break;
         default:
           if (p.nargs === "+" && available === 0) missing.push(p.label);

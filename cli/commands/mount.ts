@@ -35,7 +35,7 @@ import { mountArchive, repositorySource } from "./mount-source.ts";
 const CHUNK_MIB = 8;
 
 export async function run(args: Args, ctx: Context): Promise<number | undefined> {
-  const webdav = args.has("webdav") && args.given("webdav");
+  const webdav = args.given("webdav");
   const directory = resolve(args.word("mountpoint") ?? "");
   const options = parseMountOptions(args.text("o"));
   if (options.versions && args.location.archive) {

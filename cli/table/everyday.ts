@@ -297,12 +297,18 @@ const mount: CommandSpec = {
   summary: "mount an archive or a repository as a file system",
   about: [
     "Mounts an archive, or a repository with one directory an archive, read-only. It runs in the background until it is unmounted; -f keeps it in the foreground.",
+    "With --webdav nothing is mounted, and no MOUNTPOINT is given: the same files are served read-only over WebDAV, which file managers and davfs2 open, also where there is no FUSE. ADDR is HOST:PORT, or one of the two; the default is 127.0.0.1 and any free port. The address is printed. It holds a secret unless ALCOVE_WEBDAV_PASSWORD is set to the password of the user alcove; addresses that other machines can reach need the password. It ends with SIGINT or SIGTERM.",
     "Mount options (-o, comma-separated): ro, allow_other, uid=N, gid=N, umask=M; versions merges all archives into one tree with a directory of versions for each file; allow_damaged_files lets files with lost parts be read; ignore_permissions turns off permission checks.",
   ],
   options: [
     flag("--consider-checkpoints", "show checkpoint archives too"),
     flag("-f --foreground", "stay in the foreground"),
     valued("-o", "OPTIONS", "mount options", { once: true }),
+    valued("--webdav", "ADDR", "serve over WebDAV instead, --webdav=ADDR at an address of your choice", {
+      implied: "",
+      own: true,
+      group: "Only in Alcove",
+    }),
     ...numericIds("use the numeric user and group ids of the archive"),
     ...archiveFilters,
     ...patternOptions,
@@ -310,13 +316,20 @@ const mount: CommandSpec = {
   ],
   positionals: [
     repositoryOrArchive("what to mount"),
-    { name: "mountpoint", label: "MOUNTPOINT", help: "an empty directory" },
+    {
+      name: "mountpoint",
+      label: "MOUNTPOINT",
+      nargs: "?",
+      unless: "webdav",
+      help: "an empty directory (none with --webdav)",
+    },
     paths("only these; patterns are understood"),
   ],
   examples: [
     { line: "mount REPO /mnt/backup", what: "all archives" },
     { line: "mount REPO::monday /mnt/backup home/me", what: "a part of one archive" },
     { line: "umount /mnt/backup", what: "the end of it" },
+    { line: "mount --webdav -f REPO", what: "all archives over WebDAV, until Ctrl-C" },
   ],
   bypassLock: true,
 };

@@ -61,6 +61,8 @@ export interface PositionalSpec {
   label: string;
   /** Absent: exactly one. "..." takes everything that follows, options included. */
   nargs?: "?" | "*" | "+" | "...";
+  /** With nargs "?": only together with this option may it be left out. */
+  unless?: string;
   /** For the location: true, an archive is needed; false, none may be given. */
   archive?: boolean;
   /** For the location: only a repository on this machine. */
