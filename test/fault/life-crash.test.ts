@@ -1,19 +1,33 @@
 // The whole life of a repository with its cache and security directory, crashed behind its writes under three models:
 // afterwards it must open by itself with the archives of a commit no older than the last one reported done, every
-// archive the same to the byte, go on (create, with reference counts right) and never use a counter twice.
-// A seeded sample by default; ALCOVE_LONG=1 takes 7,500 points (a quarter of an hour).
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// archive the same to the byte, go on (create, with reference counts right) and never use a counter twice; for a sample,
+// real borg lists, checks and extracts the same. What a crash leaves equal to another crash's disk is tried once.
+// A seeded sample of the long life by default, all points of a short one; ALCOVE_LONG=1 takes 7,500 points.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { KeyMode } from "../../src/crypto/modes.ts";
 import { AlcoveError, PassphraseWrong } from "../../src/errors.ts";
-import { LocalRepository } from "../../src/repository/local.ts";
-import { Sandbox } from "../support/programs.ts";
-import { randomBytes } from "../support/tree.ts";
-import { reused, sealedInRecord, sealedInRepository } from "./nonces.ts";
+import { BorgServer } from "./borg-server.ts";
+import {
+  BASE,
+  finished,
+  type Life,
+  live,
+  makeSources,
+  removeLocks,
+  same,
+  shortLife,
+  stateAt,
+  wholeLife,
+  worldOn,
+} from "./life.ts";
+import type { Disk, MemoryStorage } from "./memory-storage.ts";
+import { reused, type Sealed, sealedInRecord, sealedOnDisk } from "./nonces.ts";
 import { type CrashModel, RecordingStorage } from "./recording-storage.ts";
-import { type Archives, World } from "./world.ts";
+import { seeded } from "./seeded.ts";
+import { type Archives, digestOfTrees, World } from "./world.ts";
 
 // Each crash point unlocks its key some times; the derivation is the same, so it is done once.
 vi.mock("node:crypto", async (original) => {
@@ -34,81 +48,22 @@ vi.mock("node:crypto", async (original) => {
 
 const LONG = process.env["ALCOVE_LONG"] === "1";
 const SEED = Number(process.env["ALCOVE_FUZZ_SEED"] ?? 20260101);
-const SAMPLE = LONG ? 2500 : 45;
-const OLD = "old passphrase";
-const NEW = "new passphrase";
+const SAMPLE = Number(process.env["ALCOVE_CRASH_POINTS"] ?? (LONG ? 2500 : 120));
+/** Every so many points, real borg is asked; and a second crash comes into the recovery from the first. */
+const BORG_EVERY = LONG ? 50 : 24;
+const TWICE_EVERY = LONG ? 25 : 20;
 
 let dir: string;
+let borg: BorgServer;
 beforeAll(() => {
-  // Thousands of small repositories with their fsyncs: in memory where there is such a place.
-  dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "alcove-life-"));
+  dir = mkdtempSync(join(tmpdir(), "alcove-life-"));
+  mkdirSync(join(dir, "home"));
+  borg = new BorgServer({ HOME: join(dir, "home") });
 });
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-function makeSources(at: string): [string, string] {
-  const a = join(at, "a");
-  const b = join(at, "b");
-  mkdirSync(join(a, "sub"), { recursive: true });
-  mkdirSync(b);
-  for (let i = 0; i < 12; i++) writeFileSync(join(a, `file${i}`), randomBytes(i * 977, i));
-  writeFileSync(join(a, "sub", "large"), randomBytes(60_000, 99));
-  for (let i = 0; i < 6; i++) writeFileSync(join(b, `other${i}`), randomBytes(5000 + i, 50 + i));
-  return [a, b];
-}
-
-interface Life {
-  storage: RecordingStorage;
-  /** What the repository held after commit n, checkpoints left out; 0 is before init. */
-  states: Archives[];
-  sources: [string, string];
-  base: string;
-}
-
-const finished = (all: Archives): Archives => new Map([...all].filter(([n]) => !n.includes(".checkpoint")));
-const same = (a: Archives, b: Archives) => a.size === b.size && [...a].every(([n, d]) => b.get(n) === d);
-
-/** Init, create, create with a checkpoint, rename, delete, prune, compact, recreate, check --repair, passphrase, create:
- *  all recorded. */
-async function live(mode: KeyMode): Promise<Life> {
-  const home = join(dir, mode);
-  const base = join(home, "base");
-  mkdirSync(base, { recursive: true });
-  const sources = makeSources(home);
-  const made = await LocalRepository.open(join(base, "repo"), { create: true, exclusive: true });
-  made.config.ini.set("repository", "max_segment_size", 30_000);
-  made.config.ini.set("repository", "segments_per_dir", 4);
-  made.saveConfig();
-  await made.close();
-  // What is made by plain mkdir before the first write; losing it is the same as never having come here.
-  for (const name of ["cache", "security"]) mkdirSync(join(base, name, made.idHex), { recursive: true });
-  mkdirSync(join(base, "keys"));
-  const storage = new RecordingStorage(base);
-  const world = new World(base, OLD, storage);
-  const states: Archives[] = [new Map()];
-  const step = async (work: () => Promise<void>) => {
-    storage.mark(`begin ${states.length}`);
-    await work();
-    storage.mark(`done ${states.length}`);
-    // Read through a plain storage: not part of the record.
-    states.push(finished(await new World(base, world.passphrase).archives()));
-  };
-  const [a, b] = sources;
-  await step(() => world.init(mode));
-  await step(() => world.create("first", [a]));
-  writeFileSync(join(a, "file3"), randomBytes(9000, 1234));
-  await step(() => world.create("second", [a, b], { checkpoint: true }));
-  await step(() => world.rename("second", "renamed"));
-  await step(() => world.delete("first"));
-  await step(() => world.create("third", [b]));
-  await step(() => world.prune(1));
-  await step(() => world.compact());
-  await step(() => world.recreate("third", "recreated"));
-  await step(async () => expect(await world.repair()).toBe(true));
-  if (mode !== "none") await step(() => world.changePassphrase(NEW));
-  await step(() => world.create("fourth", [a]));
-  await step(() => world.compact());
-  return { storage, states, sources, base };
-}
+afterAll(() => {
+  borg.close();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 interface Point {
   model: CrashModel;
@@ -116,14 +71,9 @@ interface Point {
   count: number;
 }
 
-function pointsOf({ storage }: Life): Point[] {
-  const seeds: [CrashModel, number][] = [
-    ["killed", 0],
-    ["torn", 1],
-    ["power lost", 1],
-    ["power lost", 2],
-    ["power lost", 3],
-  ];
+/** Points of a life whose disks differ, in a random order. */
+function* pointsOf(life: Life, seeds: readonly [CrashModel, number][]): Generator<Point & { disk: Disk }> {
+  const { storage } = life;
   const all: Point[] = [];
   for (const [model, seed] of seeds) {
     for (let count = 0; count <= storage.length; count++) {
@@ -132,20 +82,26 @@ function pointsOf({ storage }: Life): Point[] {
       all.push({ model, seed, count });
     }
   }
-  let x = SEED >>> 0;
-  const chosen: Point[] = [];
-  while (chosen.length < SAMPLE && all.length > 0) {
-    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-    chosen.push(...all.splice((x >>> 8) % all.length, 1));
+  const random = seeded(SEED);
+  const tried = new Set<string>();
+  while (all.length > 0) {
+    const [point] = all.splice(random.below(all.length), 1);
+    const { model, seed, count } = point!;
+    const { disk, identity } = storage.crash(count, model, seed);
+    const { begun, done } = stateAt(life, count);
+    const key = `${begun} ${done}\n${identity}`;
+    if (tried.has(key)) continue;
+    tried.add(key);
+    removeLocks(disk);
+    yield { ...point!, disk };
   }
-  return chosen;
 }
 
 /** Opens with the passphrase that the repository has after the crash. */
-async function unlock(at: string, passphrases: readonly string[]): Promise<[World, Archives]> {
+async function unlock(disk: Disk, passphrases: readonly string[]): Promise<[World, Archives]> {
   let failure: unknown;
-  for (const passphrase of passphrases) {
-    const world = new World(at, passphrase);
+  for (const passphrase of new Set(passphrases)) {
+    const world = worldOn(disk, passphrase);
     try {
       return [world, await world.archives()];
     } catch (e) {
@@ -156,88 +112,184 @@ async function unlock(at: string, passphrases: readonly string[]): Promise<[Worl
   throw failure;
 }
 
-describe.each<KeyMode>(["repokey", "keyfile-blake2", "none"])("%s", (mode) => {
-  test("survives a crash behind any write", { timeout: LONG ? 3_600_000 : 300_000 }, async () => {
-    const life = await live(mode);
-    const { storage, states, sources } = life;
-    const sealed = mode === "none" ? [] : sealedInRecord(storage);
-    expect(reused(sealed), "counters used twice without any crash").toBeUndefined();
-    const sandbox = new Sandbox();
-    let borgSamples = 0;
-    let points = 0;
-    for (const { model, seed, count } of pointsOf(life)) {
-      let begun = 0;
-      let done = 0;
-      for (const o of storage.operations.slice(0, count)) {
-        if (o.kind !== "mark") continue;
-        const [what, n] = o.label.split(" ");
-        if (what === "begin") begun = Number(n);
-        else done = Number(n);
-      }
-      const changed = states.length - 3;
-      const passphrases = mode === "none" || begun < changed ? [OLD] : done >= changed ? [NEW] : [OLD, NEW];
-      const at = join(dir, "crashed", "base");
-      rmSync(at, { recursive: true, force: true });
-      storage.materialize(count, model, seed, at);
-      // The process that held the locks is, in this simulation, still alive: we are it.
-      removeLocks(at);
-      const where = `${model}, seed ${seed}, after operation ${count} of ${storage.length}`;
-      points++;
-      try {
-        let world: World;
-        let found: Archives;
-        try {
-          [world, found] = await unlock(at, passphrases);
-        } catch (e) {
-          // Before its first commit it is no repository yet, and says so.
-          if (done === 0 && e instanceof AlcoveError) continue;
-          throw e;
-        }
-        const kept = finished(found);
-        const match = states.findIndex((s, i) => i >= done && i <= begun && same(s, kept));
-        expect(match, `archives ${[...kept.keys()]}, states ${done} to ${begun}`).toBeGreaterThanOrEqual(0);
-        if (points % (LONG ? 199 : 15) === 7 && done > 0) {
-          borgSamples++;
-          borgAgrees(sandbox, world, found);
-        }
-        await world.create("after", [sources[0], sources[1]]);
-        expect(await world.cacheErrors()).toEqual([]);
-        const later = await world.archives();
-        later.delete("after");
-        expect(same(later, found), "archives after going on").toBe(true);
-        if (mode !== "none") {
-          const before = sealed.filter((s) => s.operation < count);
-          expect(reused([...before, ...sealedInRepository(world.repositoryPath)])).toBeUndefined();
-        }
-        await world.open(async ({ repository }) => expect(await repository.check()).toBe(true));
-        await world.compact();
-        const compacted = await world.archives();
-        expect(compacted.delete("after") && same(compacted, found), "archives after compact").toBe(true);
-      } catch (e) {
-        throw new Error(`${where}: ${(e as Error).message}`, { cause: e });
-      }
+interface Context {
+  life: Life;
+  mode: KeyMode;
+  sources: [string, string];
+  sealed: Sealed[];
+}
+
+/** All that is promised after a crash behind `count` operations. @returns undefined where there was no repository yet */
+async function survives(
+  { life, mode, sources, sealed }: Context,
+  { disk, count }: { disk: Disk; count: number },
+): Promise<{ world: World; found: Archives } | undefined> {
+  const { begun, done } = stateAt(life, count);
+  let world: World;
+  let found: Archives;
+  try {
+    [world, found] = await unlock(disk, life.passphrases.slice(done, begun + 1));
+  } catch (e) {
+    if (done > 0 || !(e instanceof AlcoveError)) throw e;
+    // Before its first commit it is no repository yet, and says so. Where not even a config is there, init just works.
+    if (!disk.entries.has(`${BASE}/repo/config`)) {
+      world = worldOn(disk);
+      await life.steps[0]!.run(world);
+      expect((await world.archives()).size).toBe(0);
     }
-    sandbox.remove();
+    return undefined;
+  }
+  const kept = finished(found);
+  const match = life.states.findIndex((s, i) => i >= done && i <= begun && same(s, kept));
+  expect(match, `archives ${[...kept.keys()]}, states ${done} to ${begun}`).toBeGreaterThanOrEqual(0);
+  const asFound = disk.clone();
+  await world.create("after", sources);
+  const { archives: later, errors } = await world.inspect();
+  expect(errors).toEqual([]);
+  later.delete("after");
+  expect(same(later, found), "archives after going on").toBe(true);
+  if (mode !== "none") {
+    const before = sealed.filter((s) => s.operation < count);
+    expect(reused([...before, ...sealedOnDisk(disk)]), "counters used twice").toBeUndefined();
+  }
+  // Compaction rewrites and removes most segments; the check reads all that is left.
+  await world.compact();
+  await world.open(async ({ repository }) => expect(await repository.check()).toBe(true));
+  if (count % 4 === 0) {
+    const compacted = await world.archives();
+    expect(compacted.delete("after") && same(compacted, found), "archives after compact").toBe(true);
+  }
+  expect(
+    [...disk.entries.keys()].filter(
+      (p) => p.endsWith(".tmp") && /\/(repo|cache\/[0-9a-f]+)\//.test(p) && !/\/lock\.exclusive\./.test(p),
+    ),
+    "temporary files left",
+  ).toEqual([]);
+  return { world: worldOn(asFound, world.passphrase), found };
+}
+
+/** Real borg lists, checks and extracts the same archives, with its own caches. */
+async function borgAgrees(world: World, disk: Disk, found: Archives): Promise<void> {
+  const copy = join(dir, "copy");
+  disk.export(BASE, copy);
+  const { env } = new World(copy, world.passphrase);
+  const out = join(copy, "out");
+  const repo = join(copy, "repo");
+  mkdirSync(out);
+  try {
+    const options = { cwd: out, env };
+    const listed = await borg.ok(["list", "--short", "--consider-checkpoints", repo], options);
+    expect(listed.stdout.split("\n").filter(Boolean).sort()).toEqual([...found.keys()].sort());
+    await borg.ok(["check", "--verify-data", repo], options);
+    for (const [name, digest] of finished(found)) {
+      await borg.ok(["extract", `${repo}::${name}`], options);
+      expect(digestOfExtracted(out), `what borg extracts of ${name}`).toBe(digest);
+      for (const entry of readdirSync(out)) rmSync(join(out, entry), { recursive: true });
+    }
+  } finally {
+    rmSync(copy, { recursive: true });
+  }
+}
+
+/** Archives hold absolute paths of sources: below the parents that extraction makes up are the roots. */
+function digestOfExtracted(out: string): string {
+  let at = "";
+  for (const part of dir.split("/").filter(Boolean)) at = at === "" ? part : `${at}/${part}`;
+  return digestOfTrees(
+    out,
+    readdirSync(join(out, at, "sources")).map((n) => `${at}/sources/${n}`),
+  );
+}
+
+const MODELS: [CrashModel, number][] = [
+  ["killed", 0],
+  ["torn", 1],
+  ["power lost", 1],
+  ["power lost", 2],
+  ["power lost", 3],
+];
+
+async function crashEverywhere(life: Life, mode: KeyMode, sources: [string, string], sample: number) {
+  const sealed = mode === "none" ? [] : sealedInRecord(life.storage);
+  expect(reused(sealed), "counters used twice without any crash").toBeUndefined();
+  const context: Context = { life, mode, sources, sealed };
+  let points = 0;
+  let borgSamples = 0;
+  let second = 0;
+  const seeds = LONG ? [...MODELS, ...[4, 5, 6].map((n): [CrashModel, number] => ["power lost", n])] : MODELS;
+  for (const point of pointsOf(life, seeds)) {
+    if (points++ >= sample) break;
+    const { model, seed, count, disk } = point;
+    const where = `${mode}, ${model}, seed ${seed}, after operation ${count} of ${life.storage.length}`;
+    try {
+      const twice = points % TWICE_EVERY === 0 ? disk.clone() : undefined;
+      const ended = await survives(context, { disk, count });
+      if (ended && points % BORG_EVERY === 7) {
+        borgSamples++;
+        await borgAgrees(ended.world, (ended.world.storage as MemoryStorage).disk, ended.found);
+      }
+      if (ended && twice)
+        second += await crashRecovery(context, twice, count, ended.world.passphrase, points);
+    } catch (e) {
+      throw new Error(`${where}: ${(e as Error).message}`, { cause: e });
+    }
+  }
+  return { points: Math.min(points, sample), borgSamples, second };
+}
+
+/** The first command after a crash (here a create) crashes, too. */
+async function crashRecovery(
+  context: Context,
+  disk: Disk,
+  count: number,
+  passphrase: string,
+  seed: number,
+): Promise<number> {
+  const storage = new RecordingStorage(disk, BASE);
+  await new World(BASE, passphrase, storage).create("again", [context.sources[1]]);
+  const random = seeded(seed);
+  let points = 0;
+  for (const model of ["killed", "power lost"] as const) {
+    const at = random.below(storage.length);
+    const { disk: crashed } = storage.crash(at, model, seed);
+    removeLocks(crashed);
+    const [world, found] = await unlock(crashed, [passphrase]);
+    found.delete("again");
+    for (const name of found.keys()) if (name.startsWith("again.checkpoint")) found.delete(name);
+    const { begun, done } = stateAt(context.life, count);
+    const match = context.life.states.findIndex(
+      (s, i) => i >= done && i <= begun && same(s, finished(found)),
+    );
+    expect(match, `second crash (${model}) behind operation ${at}`).toBeGreaterThanOrEqual(0);
+    await world.create("after", context.sources);
+    expect(await world.cacheErrors()).toEqual([]);
+    points++;
+  }
+  return points;
+}
+
+const MODES: KeyMode[] = ["repokey", "keyfile-blake2", "none"];
+
+describe.each(MODES)("%s", (mode) => {
+  test("survives a crash behind any write", { timeout: LONG ? 3_600_000 : 300_000 }, async () => {
+    rmSync(join(dir, "sources"), { recursive: true, force: true });
+    const sources = makeSources(join(dir, "sources"));
+    const life = await live(wholeLife(mode, sources));
+    const { points, borgSamples, second } = await crashEverywhere(life, mode, sources, SAMPLE);
+    console.info(
+      `${mode}: ${life.storage.length} operations, ${points} points, ${second} second crashes, ${borgSamples} by borg`,
+    );
     expect(points).toBe(SAMPLE);
     expect(borgSamples).toBeGreaterThan(0);
+    expect(second).toBeGreaterThan(0);
   });
 });
 
-function removeLocks(base: string): void {
-  rmSync(join(base, "repo", "lock.exclusive"), { recursive: true, force: true });
-  rmSync(join(base, "repo", "lock.roster"), { force: true });
-}
-
-/** Real borg lists and extracts the same archives from a copy, with its own caches. */
-function borgAgrees(sandbox: Sandbox, world: World, found: Archives): void {
-  const copy = sandbox.path("copy");
-  cpSync(world.base, copy, { recursive: true });
-  const env = new World(copy, world.passphrase).env;
-  const run = (args: string[]) => sandbox.ok(sandbox.borg(args, { env }));
-  const names = run(["list", "--short", "--consider-checkpoints", join(copy, "repo")])
-    .stdout.split("\n")
-    .filter(Boolean);
-  expect(names.sort()).toEqual([...found.keys()].sort());
-  run(["check", "--verify-data", join(copy, "repo")]);
-  rmSync(copy, { recursive: true });
-}
+test("a short life survives a crash behind every operation", { timeout: 300_000 }, async () => {
+  rmSync(join(dir, "sources"), { recursive: true, force: true });
+  const sources = makeSources(join(dir, "sources"));
+  const life = await live(shortLife("repokey", sources));
+  const { points } = await crashEverywhere(life, "repokey", sources, Number.POSITIVE_INFINITY);
+  console.info(`short life: ${life.storage.length} operations, ${points} points`);
+  expect(points).toBeGreaterThan(life.storage.length / 2);
+});

@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { blocksOf, ENVELOPE_SIZE, nonceOf } from "../../src/crypto/material.ts";
 import { HEADER_SIZE, MAGIC, MAGIC_SIZE, PUT_HEADER_SIZE, TAG_PUT, u32 } from "../../src/repository/entry.ts";
+import type { Disk } from "./memory-storage.ts";
 import type { RecordingStorage } from "./recording-storage.ts";
 
 export interface Sealed {
@@ -60,6 +61,13 @@ export function sealedInRepository(path: string): Sealed[] {
   return readdirSync(join(path, "data"), { recursive: true, withFileTypes: true, encoding: "utf8" })
     .filter((e) => e.isFile())
     .flatMap((e) => sealedIn(new Uint8Array(readFileSync(join(e.parentPath, e.name)))));
+}
+
+/** Sealed objects in the segments of a disk in memory. */
+export function sealedOnDisk(disk: Disk): Sealed[] {
+  return [...disk.entries].flatMap(([path, entry]) =>
+    entry !== "dir" && path.includes("/repo/data/") ? sealedIn(entry.bytes.subarray(0, entry.size)) : [],
+  );
 }
 
 /** @returns the first two different objects that share a counter, undefined if there are none */

@@ -1,43 +1,35 @@
-// A storage that records every write, fsync, rename, unlink, truncation and directory change while it really does them, and
-// can then make the state of the disk after a crash at any point of the record, under three models:
+// A storage in memory that records every write, fsync, rename, unlink, truncation and directory change while it does them,
+// and can then make the state of the disk after a crash at any point of the record, under three models:
 // "killed" (all that was issued is there), "torn" (the last write partly), "power lost" (what was fsynced is there, and of
 // what came later any subset: writes and directory entries each by themselves, in the hands of a seeded coin).
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { parentOf, writeAtomically } from "../../src/storage/atomic.ts";
-import { PosixStorage } from "../../src/storage/posix.ts";
-import type { ReadHandle, Storage, StorageStat, WriteHandle } from "../../src/storage/types.ts";
+import { dirname } from "node:path";
+import { writeAtomically } from "../../src/storage/atomic.ts";
+import type { WriteHandle } from "../../src/storage/types.ts";
+import { type Disk, type FileNode, fileNode, MemoryStorage } from "./memory-storage.ts";
 
 export type CrashModel = "killed" | "torn" | "power lost";
 
-type Operation =
+export type Operation =
   | { kind: "write"; file: number; at: number; bytes: Uint8Array }
   | { kind: "truncate"; file: number; size: number }
   | { kind: "sync"; file: number }
-  /** One or two directory entries that change together; undefined removes. A file is its number, a directory is "dir". */
-  | { kind: "entries"; changes: [name: string, value: number | "dir" | undefined][] }
+  /** Directory entries that change together; undefined removes. A file is its number, a directory is "dir". */
+  | { kind: "entries"; changes: [path: string, value: number | "dir" | undefined][] }
   | { kind: "syncDir"; dir: string }
   | { kind: "mark"; label: string };
 
-export class RecordingStorage implements Storage {
-  readonly root: string;
+export class RecordingStorage extends MemoryStorage {
   readonly operations: Operation[] = [];
-  private readonly inner: PosixStorage;
-  private readonly initial = new Map<string, Uint8Array | "dir">();
-  private readonly names = new Map<string, number>();
-  private files = 0;
+  private readonly initial: Disk;
+  private readonly numbers = new Map<FileNode, number>();
   /** Called before each operation; what it throws is what the operation fails with. */
   fault: ((operation: Operation) => void) | undefined;
 
-  /** What is in the directory now counts as durable. */
-  constructor(root: string) {
-    this.inner = new PosixStorage(root);
-    this.root = this.inner.root;
-    for (const name of readdirSync(root, { recursive: true, encoding: "utf8" }).sort()) {
-      const isDir = statSync(join(root, name)).isDirectory();
-      this.initial.set(name, isDir ? "dir" : new Uint8Array(readFileSync(join(root, name))));
-      if (!isDir) this.names.set(name, this.files++);
-    }
+  /** What is on the disk now counts as durable. */
+  constructor(disk: Disk, root: string) {
+    super(disk, root);
+    this.initial = disk.clone();
+    for (const entry of disk.entries.values()) if (entry !== "dir") this.number(entry);
   }
 
   /** A point in the record that a test wants to find again. */
@@ -50,31 +42,24 @@ export class RecordingStorage implements Storage {
     this.operations.push(operation);
   }
 
-  read(name: string): Uint8Array {
-    return this.inner.read(name);
-  }
-  openRead(name: string): ReadHandle {
-    return this.inner.openRead(name);
-  }
-  exists(name: string): boolean {
-    return this.inner.exists(name);
-  }
-  stat(name: string): StorageStat {
-    return this.inner.stat(name);
-  }
-  list(dir: string): string[] {
-    return this.inner.list(dir);
-  }
-  freeSpace(): number {
-    return this.inner.freeSpace();
+  private number(node: FileNode): number {
+    const known = this.numbers.get(node);
+    if (known !== undefined) return known;
+    this.numbers.set(node, this.numbers.size);
+    return this.numbers.size - 1;
   }
 
-  openWrite(name: string, options: { append?: boolean; mode?: number } = {}): WriteHandle {
-    const there = this.names.get(name);
-    const file = there ?? this.files;
-    if (there === undefined) this.record({ kind: "entries", changes: [[name, file]] });
-    const handle = this.inner.openWrite(name, options);
-    if (there === undefined) this.names.set(name, this.files++);
+  private valueAt(path: string): number | "dir" {
+    const entry = this.disk.entries.get(path)!;
+    return entry === "dir" ? "dir" : this.number(entry);
+  }
+
+  override openWrite(name: string, options: { append?: boolean; mode?: number } = {}): WriteHandle {
+    const path = this.path(name, "open");
+    const isNew = !this.disk.entries.has(path);
+    if (isNew) this.record({ kind: "entries", changes: [[path, this.numbers.size]] });
+    const handle = super.openWrite(name, options);
+    const file = this.valueAt(path) as number;
     return {
       write: (bytes) => {
         this.record({ kind: "write", file, at: handle.position(), bytes: bytes.slice() });
@@ -89,7 +74,7 @@ export class RecordingStorage implements Storage {
     };
   }
 
-  writeAtomic(
+  override writeAtomic(
     name: string,
     chunks: Uint8Array | Iterable<Uint8Array>,
     options?: { mode?: number; durable?: boolean },
@@ -97,76 +82,64 @@ export class RecordingStorage implements Storage {
     writeAtomically(this, name, chunks, options);
   }
 
-  mkdir(name: string, mode?: number): void {
-    this.record({ kind: "entries", changes: [[name, "dir"]] });
-    this.inner.mkdir(name, mode);
-  }
-  rmdir(name: string): void {
-    this.inner.rmdir(name);
-    this.record({ kind: "entries", changes: [[name, undefined]] });
+  override mkdir(name: string): void {
+    const path = this.path(name, "mkdir");
+    if (!this.disk.entries.has(path)) this.record({ kind: "entries", changes: [[path, "dir"]] });
+    super.mkdir(name);
   }
 
-  rename(from: string, to: string): void {
-    const file = this.names.get(from);
-    if (file === undefined) {
-      // A directory (a lock's): its contents move with it.
-      const moved = [...this.names].filter(([n]) => n.startsWith(`${from}/`));
-      this.inner.rename(from, to);
-      const changes: [string, number | "dir" | undefined][] = [
-        [to, "dir"],
-        [from, undefined],
+  override rmdir(name: string): void {
+    this.fault?.({ kind: "entries", changes: [] });
+    super.rmdir(name);
+    this.operations.push({ kind: "entries", changes: [[this.path(name, "rmdir"), undefined]] });
+  }
+
+  override rename(from: string, to: string): void {
+    const [source, target] = [this.path(from, "rename"), this.path(to, "rename")];
+    this.fault?.({ kind: "entries", changes: [] });
+    // A directory's contents move with it.
+    const moved = [...this.disk.entries.keys()].filter((p) => p === source || p.startsWith(`${source}/`));
+    super.rename(from, to);
+    const changes = moved.flatMap((p): [string, number | "dir" | undefined][] => {
+      const now = target + p.slice(source.length);
+      return [
+        [p, undefined],
+        [now, this.valueAt(now)],
       ];
-      for (const [n, f] of moved) {
-        this.names.delete(n);
-        this.names.set(to + n.slice(from.length), f);
-        changes.push([n, undefined], [to + n.slice(from.length), f]);
-      }
-      this.record({ kind: "entries", changes });
-      return;
-    }
-    this.record({
-      kind: "entries",
-      changes: [
-        [from, undefined],
-        [to, file],
-      ],
     });
-    this.inner.rename(from, to);
-    this.names.delete(from);
-    this.names.set(to, file);
+    this.operations.push({ kind: "entries", changes });
   }
 
-  link(from: string, to: string): void {
-    const file = this.names.get(from)!;
-    this.record({ kind: "entries", changes: [[to, file]] });
-    this.inner.link(from, to);
-    this.names.set(to, file);
+  override link(from: string, to: string): void {
+    const value = this.valueAt(this.path(from, "link"));
+    this.record({ kind: "entries", changes: [[this.path(to, "link"), value]] });
+    super.link(from, to);
   }
 
-  erase(name: string): void {
+  override erase(name: string): void {
     const { links, size } = this.stat(name);
-    const file = this.names.get(name)!;
+    const file = this.valueAt(this.path(name, "open")) as number;
     if (links === 1) {
       this.record({ kind: "write", file, at: 0, bytes: new Uint8Array(size).fill(0xaa) });
       this.record({ kind: "sync", file });
     }
-    this.record({ kind: "entries", changes: [[name, undefined]] });
-    this.inner.erase(name);
-    this.names.delete(name);
+    super.erase(name);
   }
 
-  unlink(name: string): void {
-    if (this.inner.exists(name)) this.record({ kind: "entries", changes: [[name, undefined]] });
-    this.inner.unlink(name);
-    this.names.delete(name);
+  override unlink(name: string): void {
+    const path = this.path(name, "unlink");
+    if (this.exists(name)) this.record({ kind: "entries", changes: [[path, undefined]] });
+    super.unlink(name);
   }
-  truncate(name: string, size: number): void {
-    this.record({ kind: "truncate", file: this.names.get(name)!, size });
-    this.inner.truncate(name, size);
+
+  override truncate(name: string, size: number): void {
+    this.record({ kind: "truncate", file: this.valueAt(this.path(name, "open")) as number, size });
+    super.truncate(name, size);
   }
-  syncDir(dir: string): void {
-    this.record({ kind: "syncDir", dir });
-    this.inner.syncDir(dir);
+
+  override syncDir(dir: string): void {
+    this.record({ kind: "syncDir", dir: this.path(dir, "open") });
+    super.syncDir(dir);
   }
 
   /** Number of operations a crash can come behind. */
@@ -174,62 +147,77 @@ export class RecordingStorage implements Storage {
     return this.operations.length;
   }
 
-  /** The disk after a crash behind the first `count` operations, written to an empty or absent directory. */
-  materialize(count: number, model: CrashModel, seed: number, into: string): void {
+  /** The disk after a crash behind the first `count` operations, locks of the dead process included. `identity` is equal
+   *  for disks that are equal. */
+  crash(count: number, model: CrashModel, seed: number): { disk: Disk; identity: string } {
     let x = (seed * 2654435761 + count * 40503 + 1) >>> 0;
     const coin = () => {
       x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
       return x >>> 31 === 1;
     };
-    const done = this.operations.slice(0, count);
     const lost = model === "power lost";
     // An operation is durable if the last fsync of its file or directory comes later.
     const fileSyncs = new Map<number, number>();
     const dirSyncs = new Map<string, number>();
-    for (const [i, o] of done.entries()) {
+    for (let i = 0; lost && i < count; i++) {
+      const o = this.operations[i]!;
       if (o.kind === "sync") fileSyncs.set(o.file, i);
       else if (o.kind === "syncDir") dirSyncs.set(o.dir, i);
     }
-    const contents = new Map<number, Uint8Array>();
-    const entries = new Map<string, number | "dir">();
-    let next = 0;
-    for (const [name, value] of this.initial) {
-      if (value === "dir") entries.set(name, "dir");
-      else {
-        contents.set(next, value);
-        entries.set(name, next++);
+    const disk = this.initial.clone();
+    const nodes = new Map<number, FileNode>();
+    const histories = new Map<number, string>();
+    for (const entry of disk.entries.values()) if (entry !== "dir") nodes.set(nodes.size, entry);
+    const node = (file: number) => {
+      let found = nodes.get(file);
+      if (!found) {
+        found = fileNode();
+        nodes.set(file, found);
       }
-    }
-    for (const [i, o] of done.entries()) {
+      return found;
+    };
+    const changed = (file: number, i: number | string) =>
+      histories.set(file, `${histories.get(file) ?? ""},${i}`);
+    for (let i = 0; i < count; i++) {
+      const o = this.operations[i]!;
       if (o.kind === "write" || o.kind === "truncate") {
         if (lost && (fileSyncs.get(o.file) ?? -1) < i && coin()) continue;
-        let bytes = contents.get(o.file) ?? new Uint8Array(0);
-        if (o.kind === "truncate") bytes = bytes.slice(0, o.size);
-        else {
-          const isLast = i === done.length - 1;
-          const part = model === "torn" && isLast ? o.bytes.subarray(0, x % (o.bytes.length + 1)) : o.bytes;
-          const grown = new Uint8Array(Math.max(bytes.length, o.at + part.length));
-          grown.set(bytes);
-          grown.set(part, o.at);
-          bytes = grown;
+        const file = node(o.file);
+        if (o.kind === "truncate") {
+          file.size = Math.min(file.size, o.size);
+          changed(o.file, i);
+        } else {
+          const isTorn = model === "torn" && i === count - 1;
+          const part = isTorn ? o.bytes.subarray(0, (x ^ count) % (o.bytes.length + 1)) : o.bytes;
+          disk.put(file, o.at, part);
+          changed(o.file, isTorn ? `${i}:${part.length}` : i);
         }
-        contents.set(o.file, bytes);
       } else if (o.kind === "entries") {
-        const synced = o.changes.some(([name]) => (dirSyncs.get(parentOf(name)) ?? -1) > i);
+        const synced = o.changes.some(([path]) => (dirSyncs.get(dirname(path)) ?? -1) > i);
         if (lost && !synced && coin()) continue;
-        for (const [name, value] of o.changes) {
-          if (value === undefined) entries.delete(name);
-          else entries.set(name, value);
+        for (const [path, value] of o.changes) {
+          if (value === undefined) disk.entries.delete(path);
+          else disk.entries.set(path, value === "dir" ? "dir" : node(value));
         }
       }
     }
-    mkdirSync(into, { recursive: true });
-    for (const [name, value] of [...entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      // An entry whose directory was lost is lost with it.
-      const parent = parentOf(name);
-      if (parent !== "" && entries.get(parent) !== "dir") continue;
-      if (value === "dir") mkdirSync(join(into, name), { recursive: true });
-      else writeFileSync(join(into, name), contents.get(value) ?? new Uint8Array(0));
+    // An entry whose directory was lost is lost with it.
+    const sorted = [...disk.entries.keys()].sort((a, b) => (a < b ? -1 : 1));
+    for (const path of sorted)
+      if (path !== "/" && disk.entries.get(dirname(path)) !== "dir") disk.entries.delete(path);
+    const files = new Map([...nodes].map(([number, n]) => [n, number]));
+    for (const n of nodes.values()) n.links = 0;
+    const parts: string[] = [];
+    for (const path of sorted) {
+      const entry = disk.entries.get(path);
+      if (entry === undefined) continue;
+      if (entry === "dir") parts.push(path);
+      else {
+        entry.links++;
+        const file = files.get(entry)!;
+        parts.push(`${path}=${file}${histories.get(file) ?? ""}`);
+      }
     }
+    return { disk, identity: parts.join("\n") };
   }
 }

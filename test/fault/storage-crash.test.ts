@@ -1,14 +1,15 @@
 // The life of a small repository, crashed at every single point under every model: it must open by itself with the state
 // of a commit that is no older than the last one that was reported done, and reserved nonces must never go back.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { readNonce } from "../../src/repository/nonce.ts";
-import { PosixStorage } from "../../src/storage/posix.ts";
-import { borgCheck } from "../interop/repository-python.ts";
+import { BorgServer } from "./borg-server.ts";
+import { BASE, emptyDisk, removeLocks } from "./life.ts";
+import { type Disk, MemoryStorage } from "./memory-storage.ts";
 import { type CrashModel, RecordingStorage } from "./recording-storage.ts";
 
 const key = (n: number) =>
@@ -16,24 +17,33 @@ const key = (n: number) =>
 const value = (n: number, size: number) => new Uint8Array(size).fill(n + 2);
 const hex = (b: Uint8Array) => Buffer.from(b).toString("hex");
 
+const REPO = `${BASE}/repo`;
 let dir: string;
+let borg: BorgServer;
 beforeAll(() => {
-  // Thousands of small repositories with their fsyncs: in memory where there is such a place (277 s on a disk).
-  dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "crash-"));
+  dir = mkdtempSync(join(tmpdir(), "crash-"));
+  borg = new BorgServer({ HOME: dir, BORG_BASE_DIR: join(dir, "base") });
 });
-afterAll(() => rmSync(dir, { recursive: true, force: true }));
+afterAll(() => {
+  borg.close();
+  rmSync(dir, { recursive: true, force: true });
+});
 
 type State = Map<string, string>;
 
 /** A scripted life; gives the record and, per commit, what the repository held then. */
-async function life(name: string) {
-  const path = join(dir, name);
-  const first = await LocalRepository.open(path, { create: true, exclusive: true });
+async function life() {
+  const disk = emptyDisk();
+  const first = await LocalRepository.open(REPO, {
+    create: true,
+    exclusive: true,
+    storage: new MemoryStorage(disk, REPO),
+  });
   first.config.ini.set("repository", "max_segment_size", 3000);
   first.config.ini.set("repository", "segments_per_dir", 5);
   first.saveConfig();
   await first.close();
-  const storage = new RecordingStorage(path);
+  const storage = new RecordingStorage(disk, REPO);
   const states: State[] = [new Map()];
   const now: State = new Map();
   const nonces: number[] = [0];
@@ -57,7 +67,7 @@ async function life(name: string) {
     storage.mark(`nonce ${nonces.length - 1}`);
   };
   for (let session = 0; session < 3; session++) {
-    const r = await LocalRepository.open(path, { exclusive: true, storage });
+    const r = await LocalRepository.open(REPO, { exclusive: true, storage });
     try {
       await nonce(r, (session + 1) * 1000);
       for (let n = session * 6; n < session * 6 + 10; n++) await put(r, n, 100 + ((n * 331) % 900));
@@ -75,11 +85,12 @@ async function life(name: string) {
       await r.close();
     }
   }
-  return { path, storage, states, nonces };
+  return { storage, states, nonces };
 }
 
-async function contents(path: string, exclusive: boolean): Promise<State> {
-  const r = await LocalRepository.open(path, { exclusive, lockWait: 0 });
+async function contents(disk: Disk, exclusive: boolean): Promise<State> {
+  const storage = new MemoryStorage(disk, REPO);
+  const r = await LocalRepository.open(REPO, { exclusive, lockWait: 0, storage });
   try {
     const all: State = new Map();
     for (const id of await r.list()) all.set(hex(id), hex(await r.get(id)));
@@ -96,7 +107,7 @@ const models: [CrashModel, number[]][] = [
 ];
 
 test.each(models)("%s", { timeout: 300_000 }, async (model, seeds) => {
-  const { storage, states, nonces } = await life(model.replace(" ", "-"));
+  const { storage, states, nonces } = await life();
   let borgSamples = 0;
   let points = 0;
   for (const seed of seeds) {
@@ -112,36 +123,37 @@ test.each(models)("%s", { timeout: 300_000 }, async (model, seeds) => {
         if (what === "nonce") reserved = Number(n);
         continue;
       }
-      const at = join(dir, "crashed");
-      rmSync(at, { recursive: true, force: true });
-      storage.materialize(count, model, seed, at);
-      // The process that held the lock is, in this simulation, still alive: we are it.
-      rmSync(join(at, "lock.exclusive"), { recursive: true, force: true });
-      rmSync(join(at, "lock.roster"), { force: true });
+      const { disk } = storage.crash(count, model, seed);
+      removeLocks(disk);
       const where = `${model}, seed ${seed}, after operation ${count} of ${storage.length}`;
       // Of a repository without any commit, borg says that there is no valid data in it.
       const sample = done > 0 && (model !== "killed" ? count % 97 === 5 : count % 41 === 5);
-      if (sample) cpSync(at, `${at}-borg`, { recursive: true });
-      const found = await contents(at, true);
+      const copy = join(dir, "borg");
+      if (sample) disk.export(REPO, copy);
+      const found = await contents(disk, true);
       const match = states.findIndex((state, i) => i >= done && i <= begun && same(state, found));
       expect(match, `${where}: ${found.size} objects, commits ${done} to ${begun}`).toBeGreaterThanOrEqual(0);
-      expect(readNonce(new PosixStorage(at)) ?? 0, where).toBeGreaterThanOrEqual(nonces[reserved]!);
+      expect(readNonce(new MemoryStorage(disk, REPO)) ?? 0, where).toBeGreaterThanOrEqual(nonces[reserved]!);
       // And it goes on: a commit after the recovery, a check.
       if (count % 17 === seed) {
-        const r = await LocalRepository.open(at, { exclusive: true });
+        const r = await LocalRepository.open(REPO, {
+          exclusive: true,
+          storage: new MemoryStorage(disk, REPO),
+        });
         await r.put(key(500), value(5, 700));
         await r.commit({ compact: true, threshold: 0 });
         expect(await r.check(), where).toBe(true);
         await r.close();
         expect(
-          same(await contents(at, false), new Map([...found, [hex(key(500)), hex(value(5, 700))]])),
+          same(await contents(disk, false), new Map([...found, [hex(key(500)), hex(value(5, 700))]])),
           where,
         ).toBe(true);
       }
       if (sample) {
         borgSamples++;
-        expect(borgCheck(`${at}-borg`).status, `${where}: borg check`).toBe(0);
-        rmSync(`${at}-borg`, { recursive: true, force: true });
+        const checked = await borg.run(["check", "--repository-only", copy], { cwd: dir, env: {} });
+        expect(checked.code, `${where}: ${checked.stderr}`).toBe(0);
+        rmSync(copy, { recursive: true, force: true });
       }
       points++;
     }

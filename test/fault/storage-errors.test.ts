@@ -1,32 +1,33 @@
 // Every single change of a file fails once, with a full disk or an I/O error: the error reaches the caller, the transaction
 // is doomed, nothing committed is lost, and after reopening the repository works.
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { AlcoveError } from "../../src/errors.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
+import { BASE, emptyDisk } from "./life.ts";
+import { MemoryStorage } from "./memory-storage.ts";
 import { RecordingStorage } from "./recording-storage.ts";
 
 const key = (n: number) => new Uint8Array(createHash("sha256").update(String(n)).digest());
 const value = (n: number) => new Uint8Array(300).fill(n);
 
-let dir: string;
-beforeEach(() => {
-  dir = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "errors-"));
-});
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+const REPO = `${BASE}/repo`;
+const open = (storage: MemoryStorage, create = false) =>
+  LocalRepository.open(REPO, { create, exclusive: true, storage });
 
-async function prepare(path: string) {
-  const r = await LocalRepository.open(path, { create: true, exclusive: true });
+/** A disk with a repository of 20 objects. */
+async function prepare() {
+  const disk = emptyDisk();
+  const storage = new MemoryStorage(disk, REPO);
+  const r = await open(storage, true);
   r.config.ini.set("repository", "max_segment_size", 2000);
   r.saveConfig();
   await r.close();
-  const w = await LocalRepository.open(path, { exclusive: true });
+  const w = await open(storage);
   for (let n = 0; n < 20; n++) await w.put(key(n), value(n));
   await w.commit();
   await w.close();
+  return disk;
 }
 
 /** A transaction with deletes, puts and a compaction. */
@@ -39,10 +40,8 @@ async function change(r: LocalRepository) {
 test.each(["ENOSPC", "EIO"])("%s at every operation", { timeout: 180_000 }, async (code) => {
   let failures = 0;
   for (let at = 0; ; at++) {
-    const path = join(dir, String(at));
-    await prepare(path);
-    const storage = new RecordingStorage(path);
-    const r = await LocalRepository.open(path, { exclusive: true, storage });
+    const storage = new RecordingStorage(await prepare(), REPO);
+    const r = await open(storage);
     let count = 0;
     storage.fault = (operation) => {
       if (count++ === at)
@@ -56,7 +55,7 @@ test.each(["ENOSPC", "EIO"])("%s at every operation", { timeout: 180_000 }, asyn
     if (error) expect(error).toBeInstanceOf(AlcoveError);
     storage.fault = undefined;
     await r.close();
-    const again = await LocalRepository.open(path, { exclusive: true });
+    const again = await open(storage);
     const ids = new Set((await again.list()).map((id) => Buffer.from(id).toString("hex")));
     const has = (n: number) => ids.has(Buffer.from(key(n)).toString("hex"));
     expect(ids.size, `${code} at operation ${at}`).toBe(20);
@@ -75,8 +74,7 @@ test.each(["ENOSPC", "EIO"])("%s at every operation", { timeout: 180_000 }, asyn
     }
     expect(await again.check(), `${code} at operation ${at}`).toBe(true);
     await again.close();
-    expect(readdirSync(path).filter((n) => n.startsWith("lock"))).toEqual([]);
-    rmSync(path, { recursive: true });
+    expect(storage.list("").filter((n) => n.startsWith("lock"))).toEqual([]);
     if (!reached) break;
     // The commit of a transaction that could not be finished must not look as if it had succeeded.
     if (error) failures++;
@@ -85,10 +83,8 @@ test.each(["ENOSPC", "EIO"])("%s at every operation", { timeout: 180_000 }, asyn
 });
 
 test("after a failed write nothing more is accepted until the rollback", async () => {
-  const path = join(dir, "doomed");
-  await prepare(path);
-  const storage = new RecordingStorage(path);
-  const r = await LocalRepository.open(path, { exclusive: true, storage });
+  const storage = new RecordingStorage(await prepare(), REPO);
+  const r = await open(storage);
   storage.fault = (o) => {
     if (o.kind === "write") throw Object.assign(new Error("full"), { code: "ENOSPC" });
   };

@@ -8,6 +8,7 @@ import { checkArchives } from "../../src/archive/check.ts";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { Creator } from "../../src/archive/create.ts";
 import { deleteArchive } from "../../src/archive/delete.ts";
+import { Extractor } from "../../src/archive/extract.ts";
 import { MANIFEST_ID, Manifest } from "../../src/archive/manifest.ts";
 import { planPrune } from "../../src/archive/prune.ts";
 import { Recreator } from "../../src/archive/recreate.ts";
@@ -30,76 +31,9 @@ import type { AlcoveWarning } from "../../src/errors.ts";
 import { parseLocation } from "../../src/format/location.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { buildMatcher } from "../../src/select/index.ts";
-import { writeAtomically } from "../../src/storage/atomic.ts";
 import { PosixStorage } from "../../src/storage/posix.ts";
 import type { Storage } from "../../src/storage/types.ts";
-
-/** A directory of a storage as a storage of its own. */
-export class SubStorage implements Storage {
-  readonly root: string;
-  private readonly inner: Storage;
-  private readonly prefix: string;
-  constructor(inner: Storage, dir: string) {
-    this.inner = inner;
-    this.prefix = dir;
-    this.root = join(inner.root, dir);
-  }
-  private name(name: string): string {
-    return name === "" ? this.prefix : `${this.prefix}/${name}`;
-  }
-  read(name: string) {
-    return this.inner.read(this.name(name));
-  }
-  openRead(name: string) {
-    return this.inner.openRead(this.name(name));
-  }
-  openWrite(name: string, options?: { append?: boolean; mode?: number }) {
-    return this.inner.openWrite(this.name(name), options);
-  }
-  writeAtomic(
-    name: string,
-    chunks: Uint8Array | Iterable<Uint8Array>,
-    options?: { mode?: number; durable?: boolean },
-  ) {
-    writeAtomically(this, name, chunks, options);
-  }
-  exists(name: string) {
-    return this.inner.exists(this.name(name));
-  }
-  stat(name: string) {
-    return this.inner.stat(this.name(name));
-  }
-  list(dir: string) {
-    return this.inner.list(this.name(dir));
-  }
-  mkdir(name: string, mode?: number) {
-    this.inner.mkdir(this.name(name), mode);
-  }
-  rmdir(name: string) {
-    this.inner.rmdir(this.name(name));
-  }
-  rename(from: string, to: string) {
-    this.inner.rename(this.name(from), this.name(to));
-  }
-  link(from: string, to: string) {
-    this.inner.link(this.name(from), this.name(to));
-  }
-  erase(name: string) {
-    this.inner.erase(this.name(name));
-  }
-  unlink(name: string) {
-    this.inner.unlink(this.name(name));
-  }
-  truncate(name: string, size: number) {
-    this.inner.truncate(this.name(name), size);
-  }
-  syncDir(dir: string) {
-    this.inner.syncDir(this.name(dir));
-  }
-  freeSpace() {
-    return this.inner.freeSpace();
-  }
-}
+import { SubStorage } from "./sub-storage.ts";
 
 export interface Opened {
   repository: LocalRepository;
@@ -140,9 +74,11 @@ export class World {
   environment(): Environment {
     return localEnvironment(this.env, {
       storage: (root) =>
-        root.startsWith(`${this.base}/`)
-          ? new SubStorage(this.storage, root.slice(this.base.length + 1))
-          : new PosixStorage(root),
+        root === this.base
+          ? this.storage
+          : root.startsWith(`${this.base}/`)
+            ? new SubStorage(this.storage, root.slice(this.base.length + 1))
+            : new PosixStorage(root),
       log: (level, message) => void this.messages.push(`${level}: ${message}`),
     });
   }
@@ -161,7 +97,16 @@ export class World {
     }
   }
 
-  /** The part of init that follows the making of the empty directory, which `segmentSize` is the config of. */
+  /** The part of init that makes the empty repository. */
+  async make(segmentSize: number, segmentsPerDir: number): Promise<void> {
+    await this.open(async ({ repository }) => {
+      repository.config.ini.set("repository", "max_segment_size", segmentSize);
+      repository.config.ini.set("repository", "segments_per_dir", segmentsPerDir);
+      repository.saveConfig();
+    }, true);
+  }
+
+  /** The part of init that follows: key, manifest, cache. */
   async init(mode: KeyMode): Promise<void> {
     await this.open(async ({ repository, environment }) => {
       const core = loadCore();
@@ -355,9 +300,35 @@ export class World {
     });
   }
 
+  /** Extracts an archive below `root`, in this thread. */
+  async extract(name: string, root: string, onWarning: (warning: AlcoveWarning) => void): Promise<void> {
+    await this.open(async ({ repository, environment }) => {
+      const manifest = await openManifest(repository, environment, { operations: ["read"] });
+      const extractor = new Extractor(await Archive.open(manifest, name), {
+        root,
+        matches: () => true,
+        partial: false,
+        stripComponents: 0,
+        sparse: false,
+        dryRun: false,
+        restore: { numericIds: true, flags: false, xattrs: true, acls: true },
+        parts: false,
+        workers: 0,
+        onWarning,
+      });
+      await extractor.run();
+    });
+  }
+
   /** References that the cache counts, against those that the archives have. @returns what differs */
   async cacheErrors(): Promise<string[]> {
+    return (await this.inspect()).errors;
+  }
+
+  /** What archives() and cacheErrors() give, in one session. */
+  async inspect(): Promise<{ archives: Archives; errors: string[] }> {
     return this.session(async (manifest, cache) => {
+      const archives: Archives = new Map();
       const counts = new Map<string, number>();
       const count = (id: Uint8Array) => {
         const hex = Buffer.from(id).toString("hex");
@@ -366,6 +337,7 @@ export class World {
       for (const { name, id } of manifest.archives.values()) {
         count(id);
         const archive = await Archive.open(manifest, name);
+        archives.set(name, await digest(archive));
         for (const item of archive.metadata.items) count(item);
         for await (const item of archive.items({ parts: true }))
           for (const chunk of item.chunks ?? []) count(chunk.id);
@@ -379,7 +351,7 @@ export class World {
         counts.delete(hex);
       }
       for (const hex of counts.keys()) wrong.push(`${hex}: missing in the cache`);
-      return wrong;
+      return { archives, errors: wrong };
     });
   }
 }
@@ -399,6 +371,11 @@ async function digest(archive: Archive): Promise<string> {
 
 /** What the digest of an archive of a directory (of plain files and directories) has to be. */
 export function digestOfTree(cwd: string, root: string): string {
+  return digestOfTrees(cwd, [root]);
+}
+
+/** As digestOfTree, of an archive of several directories. */
+export function digestOfTrees(cwd: string, roots: readonly string[]): string {
   const all: string[] = [];
   const visit = (path: string): void => {
     const st = lstatSync(join(cwd, path), { bigint: true });
@@ -410,6 +387,6 @@ export function digestOfTree(cwd: string, root: string): string {
     else hash.update(readFileSync(join(cwd, path)));
     all.push(hash.digest("hex"));
   };
-  visit(root);
+  for (const root of roots) visit(root);
   return createHash("sha256").update(all.sort().join()).digest("hex");
 }
