@@ -8,10 +8,11 @@ const words = process.argv.slice(2);
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   const program = { name: programName(process.argv), version: ownVersion() };
   writeSync(1, `${versionText(program)}\n`);
-} else if ((await import("node:worker_threads")).isMainThread) {
-  const { main } = await import("./process.ts");
-  await main();
-} else {
+} else if (words.at(-1) === "\0worker") {
+  // As src/archive/pipeline/threads.ts starts them.
   const { workerMain } = await import("../src/archive/worker.ts");
   await workerMain();
+} else {
+  const { main } = await import("./process.ts");
+  await main();
 }

@@ -12,6 +12,7 @@ import { build, transform } from "esbuild";
 const IMPORT = /^import (\{[^}]*\}|\* as [\w$]+|[\w$]+) from "([^"]+)";\n/gm;
 const EFFECT = /^import "([^"]+)";\n/gm;
 const EXPORTS = /^export \{([^}]*)\};\n/m;
+const SLOW = new Set(["node:child_process", "node:crypto", "node:tty", "node:zlib"]);
 const DYNAMIC = /\bimport\("([^"]+)"\)/g;
 
 // Text of the module around the parts. eval, because it gives every runtime a compiled function of a text at once, and
@@ -19,8 +20,12 @@ const DYNAMIC = /\bimport\("([^"]+)"\)/g;
 const LOADER = `
 const __address = import.meta.url.startsWith("data:") ? "file:///" : import.meta.url;
 const __builtin = (name) => process.getBuiltinModule(name);
+const __late = {};
+for (const name of ["child_process", "crypto", "tty", "zlib"])
+  Object.defineProperty(__late, name, { configurable: true, get: () => kept(name) });
+const kept = (name) => Object.defineProperty(__late, name, { value: __builtin("node:" + name) })[name];
 const __given = [];
-const __part = (i) => (__given[i] ??= (0, eval)(__texts[i])(__part, __lazy, __builtin, __address));
+const __part = (i) => (__given[i] ??= (0, eval)(__texts[i])(__part, __lazy, __builtin, __late, __address));
 const __lazy = async (i) => __part(i);
 `;
 
@@ -48,17 +53,21 @@ export async function oneFile(entry, options, banner) {
     numbers,
   );
   const list = texts.map((text) => `\n${quoted(text)}`).join(",");
-  const { code } = await transform(`${LOADER}${head}`, { ...forTransform(options), minifyIdentifiers: false });
+  const { code } = await transform(`${LOADER}${head.body}`, {
+    ...forTransform(options),
+    minifyIdentifiers: false,
+  });
   return `${banner}\nvar __texts=[${list}\n];\n${code}`;
 }
 
 /** A chunk as the text of one function of what the loader gives. */
 async function asFunction(file, numbers, options) {
-  const params = "__part, __lazy, __builtin, __address";
-  const { code } = await transform(
-    `__define(function (${params}) {\n"use strict";\n${converted(file, numbers)}});`,
-    { ...forTransform(options), define: { "import.meta.url": "__address" } },
-  );
+  const params = "__part, __lazy, __builtin, __late, __address";
+  const { body, late } = converted(file, numbers);
+  const { code } = await transform(`__define(function (${params}) {\n"use strict";\n${body}});`, {
+    ...forTransform(options),
+    define: { "import.meta.url": "__address", ...late },
+  });
   const text = code.trim().replace(/^__define\((.*)\);$/s, "($1)");
   if (!text.startsWith("(function") || /\bimport\.meta\b/.test(text))
     throw new Error(`${file.name} holds what only a module may`);
@@ -70,6 +79,7 @@ const forTransform = ({ target }) => ({ loader: "js", target, minify: true, lega
 /** Imports become constants at the top, exports an object that is returned. */
 function converted({ name, text }, numbers) {
   const needs = [];
+  const late = {};
   let gives = "";
   const source = (from) => {
     if (numbers.has(from)) return `__part(${numbers.get(from)})`;
@@ -83,6 +93,11 @@ function converted({ name, text }, numbers) {
       return "";
     })
     .replace(IMPORT, (_, what, from) => {
+      const later = onDemand(what, from, late);
+      if (later !== undefined) {
+        needs.push(later);
+        return "";
+      }
       const pattern = what.startsWith("{") ? what.replace(/\s+as\s+/g, ": ") : what.replace("* as ", "");
       needs.push(`const ${pattern} = ${source(from)};\n`);
       return "";
@@ -95,7 +110,28 @@ function converted({ name, text }, numbers) {
     .replace(DYNAMIC, (_, from) =>
       numbers.has(from) ? `__lazy(${numbers.get(from)})` : `Promise.resolve().then(() => ${source(from)})`,
     );
-  return needs.join("") + body + gives;
+  return { body: needs.join("") + body + gives, late };
+}
+
+/** Modules that take milliseconds to load (node:tty 5 on Bun, node:crypto 4 on Node) are loaded by the first use: each
+ *  mention of a whole module becomes one of __late's property, and the first call of a function puts the function
+ *  itself in its own place. Anything else of them is needed at once. */
+function onDemand(what, from, late) {
+  if (!SLOW.has(from)) return undefined;
+  if (!what.startsWith("{")) {
+    late[what.replace("* as ", "")] = `__late.${from.slice("node:".length)}`;
+    return "";
+  }
+  const names = what
+    .slice(1, -1)
+    .split(",")
+    .map((one) => one.trim().split(/\s+as\s+/));
+  const isFunction = ([name]) =>
+    /^[a-z]/.test(name) && typeof process.getBuiltinModule(from)[name] === "function";
+  if (!names.every(isFunction)) return undefined;
+  const define = ([name, local = name]) =>
+    `let ${local} = (...args) => (${local} = __builtin("${from}").${name})(...args);\n`;
+  return names.map(define).join("");
 }
 
 /** A literal of the quotes that need the fewest escapes. */

@@ -35,7 +35,7 @@ export async function codecs({ seconds }: Setting): Promise<Row[]> {
       seconds,
     ),
   });
-  const native = host.zstdCodec;
+  const native = host.zstdCodec();
   const figures = rates(
     data.length,
     {

@@ -2,7 +2,7 @@
 // what both carry, needs no event loop (a worker pool may be busy), and waits where a pipe is full. Text is
 // UTF-8; lone surrogates (bytes of names that are no UTF-8) become "?", as Borg prints them. A reader that has
 // gone away (EPIPE) is no error: what follows is dropped, and `closed` tells long listings to stop.
-import { writeSync } from "node:fs";
+import { fstatSync, writeSync } from "node:fs";
 import { isatty } from "node:tty";
 
 export interface OutStream {
@@ -21,7 +21,7 @@ export class FdStream implements OutStream {
   private readonly fd: number;
   constructor(fd: number) {
     this.fd = fd;
-    this.isTTY = isatty(fd);
+    this.isTTY = isTerminal(fd);
   }
 
   columns(): number | undefined {
@@ -48,6 +48,16 @@ export class FdStream implements OutStream {
       }
     }
   }
+}
+
+// node:tty brings the network stack with it (5 ms of start-up on Bun), and pipes and files are no terminals anyway.
+function isTerminal(fd: number): boolean {
+  try {
+    if (!fstatSync(fd).isCharacterDevice()) return false;
+  } catch {
+    return false; // closed
+  }
+  return isatty(fd);
 }
 
 /** Collects what is written, for tests and for commands that run other commands. */

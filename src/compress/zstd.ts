@@ -9,7 +9,8 @@ import { plain } from "./zlib.ts";
 import { wasmBrotliBase64 } from "./zstd-wasm.generated.ts";
 
 type Native = (data: Uint8Array, options: object) => Buffer;
-const native = zlib as unknown as { zstdCompressSync?: Native; zstdDecompressSync?: Native };
+// Asked for when needed: node:zlib takes milliseconds to load.
+const native = () => zlib as unknown as { zstdCompressSync?: Native; zstdDecompressSync?: Native };
 const LEVEL = 100; // ZSTD_c_compressionLevel
 
 const names = {
@@ -43,9 +44,10 @@ let nativeCompresses: boolean | undefined;
 function hasNativeCompression(): boolean {
   if (nativeCompresses === undefined) {
     nativeCompresses = false;
-    if (native.zstdCompressSync && native.zstdDecompressSync) {
+    const { zstdCompressSync, zstdDecompressSync } = native();
+    if (zstdCompressSync && zstdDecompressSync) {
       try {
-        const frame = native.zstdCompressSync(new Uint8Array(300), { params: { [LEVEL]: 1 } });
+        const frame = zstdCompressSync(new Uint8Array(300), { params: { [LEVEL]: 1 } });
         nativeCompresses = contentSize(frame) === 300;
       } catch {
         // A runtime whose zstd does not work is one without.
@@ -57,7 +59,7 @@ function hasNativeCompression(): boolean {
 
 /** Loads now what compressing (or only decompressing) will need. */
 export function prepareZstd(forCompression: boolean): void {
-  if (forCompression ? !hasNativeCompression() : !native.zstdDecompressSync) load();
+  if (forCompression ? !hasNativeCompression() : !native().zstdDecompressSync) load();
 }
 
 /** Exported for tests: the two implementations side by side. */
@@ -66,7 +68,7 @@ export const implementations: Record<
   { compress: (d: Uint8Array, level: number) => Uint8Array }
 > = {
   native: {
-    compress: (data, level) => plain(native.zstdCompressSync!(data, { params: { [LEVEL]: level } })),
+    compress: (data, level) => plain(native().zstdCompressSync!(data, { params: { [LEVEL]: level } })),
   },
   wasm: { compress: compressWasm },
 };
@@ -105,8 +107,9 @@ export function decodeZstd(blob: Uint8Array, maxSize: number): Uint8Array {
   if (size > maxSize) throw tooLarge(maxSize);
   let data: Uint8Array;
   try {
-    data = native.zstdDecompressSync
-      ? plain(native.zstdDecompressSync(frame, { maxOutputLength: size + 1 }))
+    const { zstdDecompressSync } = native();
+    data = zstdDecompressSync
+      ? plain(zstdDecompressSync(frame, { maxOutputLength: size + 1 }))
       : decompressWasm(frame, size);
   } catch (error) {
     throw new DecompressionError(`zstd: ${reasonOf(error)}`);

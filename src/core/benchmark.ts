@@ -125,7 +125,7 @@ function works(choice: Choice): Work[] {
   const back = core.alloc(BIG);
   const block = () => core.view(text, BIG);
   const zlibBlob = host.zlibCodec.compress(block(), 6);
-  const zstd = host.zstdCodec;
+  const zstd = host.zstdCodec();
   const zstdBlob = zstd?.compress(block(), 3);
   const [key, iv] = [new Uint8Array(32), new Uint8Array(16)];
   const one = (

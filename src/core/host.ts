@@ -3,18 +3,29 @@
 
 import crypto, { type KeyObject } from "node:crypto";
 import zlib from "node:zlib";
+import { crc32 as crc32Native } from "../runtime/crc32.ts";
 
 /** One-shot hash: without the object that createHash makes (Node ≥ 20.12); half the cost for small messages. */
 type OneShot = (algorithm: string, data: Uint8Array, encoding: "buffer") => Uint8Array;
-const oneShot = (crypto as unknown as { hash?: OneShot }).hash;
 
-/** SHA-256, 32 bytes. */
-export const sha256: (data: Uint8Array) => Uint8Array = worksOneShot()
-  ? (data) => oneShot!("sha256", data, "buffer")
-  : (data) => crypto.createHash("sha256").update(data).digest();
+let sha256Host: ((data: Uint8Array) => Uint8Array) | undefined;
+
+/** SHA-256, 32 bytes. Which way is found at the first call: node:crypto and node:zlib take milliseconds to load, and
+ *  many commands need neither. */
+export function sha256(data: Uint8Array): Uint8Array {
+  sha256Host ??= bestSha256();
+  return sha256Host(data);
+}
+
+function bestSha256(): (data: Uint8Array) => Uint8Array {
+  const oneShot = (crypto as unknown as { hash?: OneShot }).hash;
+  return worksOneShot(oneShot)
+    ? (data) => oneShot!("sha256", data, "buffer")
+    : (data) => crypto.createHash("sha256").update(data).digest();
+}
 
 // Present is not enough: the encoding "buffer" is younger than the function in some runtimes.
-function worksOneShot(): boolean {
+function worksOneShot(oneShot: OneShot | undefined): boolean {
   if (typeof oneShot !== "function") return false;
   try {
     const digest = oneShot("sha256", new Uint8Array(1), "buffer");
@@ -42,8 +53,8 @@ export function aes256ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Ui
 
 type Crc32 = (data: Uint8Array, seed?: number) => number;
 
-/** CRC-32 continuing from `seed`; undefined on Node < 20.15. */
-export const crc32: Crc32 | undefined = (zlib as unknown as { crc32?: Crc32 }).crc32;
+/** CRC-32 continuing from `seed`; every supported runtime has it. */
+export const crc32: Crc32 | undefined = crc32Native;
 
 /** zlib streams (RFC 1950), present everywhere. */
 export const zlibCodec = {
@@ -60,10 +71,8 @@ interface ZstdHost {
 }
 
 /** zstd frames; undefined on Node < 22.15. */
-export const zstdCodec = makeZstd(zlib as unknown as Partial<ZstdHost>);
-
-function makeZstd(host: Partial<ZstdHost>) {
-  const { zstdCompressSync, zstdDecompressSync, constants } = host;
+export function zstdCodec() {
+  const { zstdCompressSync, zstdDecompressSync, constants } = zlib as unknown as Partial<ZstdHost>;
   const level = constants?.["ZSTD_c_compressionLevel"];
   if (!zstdCompressSync || !zstdDecompressSync || level === undefined) return undefined;
   return {

@@ -1,8 +1,9 @@
 // The entries of a segment file (docs/internals/data-structures.rst, "Segments"): after the magic, each is
 // crc32 u32, size u32 (of the whole entry), tag u8, then 32 bytes of id (PUT, DELETE), then the data (PUT).
 // All little-endian; the CRC covers everything behind itself. Borg 1.1 to 1.4 write these three tags only.
-import { crc32 } from "node:zlib";
+
 import { IntegrityError } from "../errors.ts";
+import { crc32 } from "../runtime/crc32.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 
 export const MAGIC = Uint8Array.from("BORG_SEG", (c) => c.charCodeAt(0));

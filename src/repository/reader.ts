@@ -1,7 +1,8 @@
 // Reading segments: entry by entry in large reads (check, compact, replay, scan), or one object at a known place.
 // Nothing a file says is believed before it fits the file and its limits; the CRC is checked wherever data is used.
-import { crc32 } from "node:zlib";
+
 import { IntegrityError } from "../errors.ts";
+import { crc32 } from "../runtime/crc32.ts";
 import { MAX_OBJECT_SIZE } from "./constants.ts";
 import {
   HEADER_SIZE,

@@ -1,7 +1,7 @@
 // Salvaging a damaged segment (borg's recover_segment): the file is replaced by one with every entry that can be found in
 // it whole, by looking for a plausible header with a matching CRC at every position.
 
-import { crc32 } from "node:zlib";
+import { crc32 } from "../runtime/crc32.ts";
 import { removeTemporaries } from "../storage/atomic.ts";
 import { MAX_OBJECT_SIZE } from "./constants.ts";
 import { HEADER_SIZE, MAGIC, PUT_HEADER_SIZE, TAG_COMMIT, TAG_DELETE, TAG_PUT, u32 } from "./entry.ts";
