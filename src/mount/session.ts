@@ -30,6 +30,8 @@ const REQUEST_BYTES = 16384;
 const MAX_WRITE = 4096;
 /** Largest answer but that to READ: a page of directory entries, an extended attribute. */
 const ANSWER_BYTES = 131072 + OUT_HEADER;
+/** Longest READ: 256 pages (see maxPages) of the largest page that a kernel uses, 64 KiB. */
+const MAX_READ = 16 << 20;
 /** A year: nothing in an archive changes. */
 const VALID_SECONDS = 365 * 86400;
 /** How long to stay for the next request before the event loop gets this thread, and the longest without a turn of
@@ -85,6 +87,11 @@ export class FuseSession {
   /** Resolves when the kernel has been answered its INIT. */
   readonly ready: Promise<void>;
   requests = 0;
+
+  /** Requests that wait for their answer. */
+  get waiting(): number {
+    return this.#pending.size;
+  }
 
   constructor(device: Device, fs: FileSystem, options: SessionOptions) {
     this.#device = device;
@@ -214,7 +221,7 @@ export class FuseSession {
         return;
       case opcode.READ: {
         const { offset, size } = readRead(view, h);
-        this.#finish(h, this.#fs.read(h.node, offset, size), (pieces) => {
+        this.#finish(h, this.#fs.read(h.node, offset, Math.min(size, MAX_READ)), (pieces) => {
           this.#send(h, 0, pieces);
           this.#readTo = h.node;
         });
