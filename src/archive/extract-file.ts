@@ -2,7 +2,7 @@
 // chunks as holes with --sparse), attributes through the open descriptor. What is in the way is removed first. Used
 // by the workers and by the main thread alike.
 import { closeSync, ftruncateSync, writeSync } from "node:fs";
-import { AlcoveError, type AlcoveWarning, BackupError, backupOSError } from "../errors.ts";
+import { AlcoveWarning, BackupError, BackupOSError, backupOSError, describeSystemError } from "../errors.ts";
 import { type Directory, fs, isSystemError } from "../runtime/index.ts";
 import { type ExtractTree, type Place, parentError, placeOf } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
@@ -47,7 +47,8 @@ export class ExtractedFile {
         throw parentError(this.#item.path, e);
       }
       try {
-        return fs.createExclusive(name, 0o600, this.#dir);
+        const dir = this.#dir;
+        return this.#tree.withDescriptor(() => fs.createExclusive(name, 0o600, dir));
       } catch (e) {
         if (!isSystemError(e)) throw e;
         // A directory may have been replaced since it was opened; the new one has to be opened then.
@@ -102,16 +103,20 @@ export class ExtractedFile {
     return warnings;
   }
 
-  /** Closes and removes what was begun. */
-  abort(): void {
+  /** Closes and removes what was begun: half a file would pass for a whole one. @returns what to throw for `cause` */
+  abort(cause: unknown): unknown {
     closeSync(this.#fd);
     try {
       fs.unlink(this.#place.name, this.#tree.directory(this.#place.parent));
     } catch (e) {
-      throw new AlcoveError(
-        `${this.#item.path}: the incomplete file could not be removed: ${(e as Error).message}`,
-      );
+      if (!isSystemError(e)) throw e;
+      // A file system that takes no more changes is the trouble of this one file too; the next ones are tried.
+      if (cause instanceof AlcoveWarning) {
+        const text = `${cause.args.at(-1)}; the incomplete file could not be removed: ${describeSystemError(e)}`;
+        return new BackupOSError(this.#item.path, text);
+      }
     }
+    return cause;
   }
 }
 

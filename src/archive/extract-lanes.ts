@@ -63,8 +63,7 @@ export class InlineLane implements FileLane {
           bytes += data.length;
         }
       } catch (e) {
-        file.abort();
-        throw e;
+        throw file.abort(e);
       }
       this.#warnings.push(...file.finish());
     } finally {

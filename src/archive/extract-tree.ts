@@ -26,7 +26,10 @@ export function placeOf(itemPath: string): Place {
   return { path, parent: slash < 0 ? "" : path.slice(0, slash), name: path.slice(slash + 1) || "." };
 }
 
-const OPEN = 48;
+/** Directories kept open: items of one directory come together, and every worker keeps its own. */
+const OPEN = 16;
+/** What two names at once, of a hard link, need. */
+const NEEDED = 2;
 
 export class ExtractTree {
   readonly root: string;
@@ -35,6 +38,7 @@ export class ExtractTree {
   /** Directories that were seen to be real or made here. */
   readonly #known = new Set<string>();
   readonly #stat = new Stat();
+  #room = OPEN;
   #lastPath = "";
   #last: Directory | undefined;
 
@@ -64,17 +68,32 @@ export class ExtractTree {
   }
 
   #openNew(path: string): Directory {
-    if (this.#open.size >= OPEN) {
-      // Those opened long ago go first, half of them at once: a tree in order seldom comes back to them.
-      for (const [old, directory] of this.#open) {
-        if (this.#open.size <= OPEN / 2) break;
-        directory.close();
-        this.#open.delete(old);
-      }
-    }
-    const directory = fs.openDirectoryBeneath(this.#top, path);
+    // Those opened long ago go first, half of them at once: a tree in order seldom comes back to them.
+    if (this.#open.size >= this.#room) this.#keep(this.#room / 2);
+    const directory = this.withDescriptor(() => fs.openDirectoryBeneath(this.#top, path));
     this.#known.add(path);
     return directory;
+  }
+
+  #keep(count: number): void {
+    for (const [old, directory] of this.#open) {
+      if (this.#open.size <= count) break;
+      directory.close();
+      this.#open.delete(old);
+    }
+  }
+
+  /** Does what needs a file descriptor. Where there are none left, the directories kept open make room, from then on
+   *  fewer are kept, and it is tried once more. */
+  withDescriptor<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (e) {
+      if (!isSystemError(e, "EMFILE", "ENFILE") || this.#open.size <= NEEDED) throw e;
+      this.#room = 2 * NEEDED;
+      this.#keep(NEEDED);
+      return work();
+    }
   }
 
   /** The open parent of an item, made with its parents where it is missing. @throws BackupSymlinkParent */

@@ -41,7 +41,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
 
   const sealed = function* ({ locations, blobs }: WorkerFile): Generator<SealedObject> {
     if (blobs) yield* blobs;
-    else for (const at of locations) yield { id: at.id, blob: segments.read(at) };
+    else for (const at of locations) yield { id: at.id, blob: tree.withDescriptor(() => segments.read(at)) };
   };
 
   const write = (work: WorkerFile): { bytes: number; warnings: SentError[] } => {
@@ -59,8 +59,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
           bytes += content.length;
         }
       } catch (e) {
-        file.abort();
-        throw e;
+        throw file.abort(e);
       }
       warnings.push(...file.finish());
       return { bytes, warnings: warnings.map(sent) };

@@ -57,6 +57,19 @@ export function itemOwner(item: Item, numericIds = false): { uid: number; gid: n
 
 const BATCH = 400;
 
+/** What a user may not do or a file system does not have. Anything else (EIO, EMFILE, EROFS) is a fault and is told. */
+const FORBIDDEN = [
+  "EPERM",
+  "EACCES",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOTTY",
+  "EINVAL",
+  "ENOSYS",
+  "EOVERFLOW",
+  "ERANGE",
+];
+
 export class MetadataRestorer {
   private readonly options: RestoreOptions;
   private readonly writer: ToolWriter | undefined;
@@ -206,7 +219,7 @@ export class MetadataRestorer {
       action();
     } catch (error) {
       if (!isSystemError(error)) throw error;
-      this.problem(path, what, error, quiet);
+      this.problem(path, what, error, quiet && isSystemError(error, ...FORBIDDEN));
     }
   }
 

@@ -50,7 +50,14 @@ export class SegmentObjects {
     let fd = this.#open.get(at.file);
     if (fd === undefined) {
       if (this.#open.size >= MAX_OPEN) this.close();
-      fd = openSync(at.file, "r");
+      try {
+        fd = openSync(at.file, "r");
+      } catch (e) {
+        // No descriptor left: those of other segments make room.
+        if ((e as NodeJS.ErrnoException).code !== "EMFILE" || this.#open.size === 0) throw e;
+        this.close();
+        fd = openSync(at.file, "r");
+      }
       this.#open.set(at.file, fd);
     }
     const want = Math.max(total, WINDOW);
