@@ -1,9 +1,13 @@
 // create and extract over ssh, side by side with borg in the same run: on loopback, and over a link of 100 Mbit/s with
-// 50 ms of round trip. `npm run build && npx tsx bench/remote.ts [--runs N] [--mb N] [--files N] [--clients a,b]`.
-// A pair is CLIENT-SERVER; the ratio is borg-borg's time divided by the pair's, so above 1 is ahead of borg.
+// 50 ms of round trip. `npm run build && npx tsx bench/remote.ts [--runs N] [--mb N] [--files N] [--pairs a-b,c-d]
+// [--cells create,extract] [--sources big,small] [--links fast,slow] [--json FILE]`.
+// A pair is CLIENT-SERVER; the ratio is borg-borg's time divided by the pair's, so above 1 is ahead of borg. CPU
+// seconds are those of everything at both ends, ssh and sshd included. Where the kernel has netem the same link could
+// be made in a network namespace; remote-link.ts needs neither that nor root.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
 import { join, resolve } from "node:path";
 import { borgEnv, script, startSshd } from "../test/interop/remote-sshd.ts";
 
@@ -11,13 +15,27 @@ const option = (name: string, otherwise: string) => {
   const at = process.argv.indexOf(`--${name}`);
   return at < 0 ? otherwise : process.argv[at + 1]!;
 };
-const RUNS = Number(option("runs", "3"));
+const RUNS = Number(option("runs", "5"));
 const MB = Number(option("mb", "48"));
 const FILES = Number(option("files", "2000"));
 const PAIRS = option("pairs", "borg-borg,alcove-alcove,alcove-borg,borg-alcove").split(",");
+const SOURCES = option("sources", "big,small").split(",");
+const LINKS = option("links", "fast,slow").split(",");
 const ENCRYPTION = option("encryption", "repokey-blake2");
+const JSON_FILE = option("json", "");
 const MBIT = 100;
 const ONE_WAY = 25;
+
+/** Seconds: wall, and CPU of the client with its ssh and of the server with its sshd. */
+interface Times {
+  wall: number;
+  client: number;
+  server: number;
+}
+interface Cell {
+  name: string;
+  times: Map<string, Times[]>;
+}
 
 const sshd = await startSshd();
 const link = spawn(
@@ -32,6 +50,7 @@ process.once("exit", () => {
   sshd.stop();
 });
 const slowPort = await new Promise<number>((done) => link.stdout.once("data", (data) => done(Number(data))));
+const daemon = readFileSync(join(sshd.dir, "pid"), "utf8").trim();
 
 /** Half noise, half text-like: the same bytes in every run. */
 function fill(size: number, seed: string): Buffer {
@@ -64,7 +83,20 @@ const programs: Record<string, string> = {
   alcove: script(join(sshd.dir, "alcove"), `exec ${process.execPath} ${alcoveFile} "$@"`),
 };
 
-function timed(client: string, server: string, slow: boolean, args: string[], cwd: string): number {
+/** CPU seconds of the children that a process has waited for, and of theirs (10 ms steps). */
+function childrenCpu(pid: string): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[13]) + Number(fields[14])) / 100;
+}
+
+async function timed(
+  client: string,
+  server: string,
+  slow: boolean,
+  args: string[],
+  cwd: string,
+): Promise<Times> {
   const rsh = `${sshd.rsh} -o HostKeyAlias=[127.0.0.1]:${sshd.port}`;
   const env = borgEnv(join(sshd.dir, `home-${client}`), {
     BORG_RSH: slow ? `${rsh} -o Port=${slowPort}` : `${rsh} -o Port=${sshd.port}`,
@@ -72,25 +104,41 @@ function timed(client: string, server: string, slow: boolean, args: string[], cw
     BORG_PASSPHRASE: "x",
   });
   mkdirSync(env["HOME"]!, { recursive: true });
+  const before = [childrenCpu("self"), childrenCpu(daemon)] as const;
   const start = performance.now();
   const done = spawnSync(programs[client]!, args, { env, cwd, encoding: "utf8" });
-  const seconds = (performance.now() - start) / 1000;
+  const wall = (performance.now() - start) / 1000;
   if (done.status !== 0) throw new Error(`${client} ${args.join(" ")}: ${done.status} ${done.stderr}`);
-  return seconds;
+  // sshd waits for its session a moment after the client has gone.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  return { wall, client: childrenCpu("self") - before[0], server: childrenCpu(daemon) - before[1] };
 }
 
-const cells: { name: string; times: Map<string, number[]> }[] = [];
-for (const slow of [false, true]) {
-  for (const source of ["big", "small"]) {
-    const create = {
-      name: `create ${source}${slow ? ", slow link" : ""}`,
-      times: new Map<string, number[]>(),
-    };
-    const extract = {
-      name: `extract ${source}${slow ? ", slow link" : ""}`,
-      times: new Map<string, number[]>(),
-    };
-    cells.push(create, extract);
+const median = (numbers: number[]): number => {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+};
+
+/** Best wall and best CPU: what other work on the machine adds is no property of the program. */
+function summary(times: Times[]) {
+  return {
+    wall: Math.min(...times.map((t) => t.wall)),
+    median: median(times.map((t) => t.wall)),
+    client: Math.min(...times.map((t) => t.client)),
+    server: Math.min(...times.map((t) => t.server)),
+  };
+}
+
+const rows: Record<string, unknown>[] = [];
+for (const slow of LINKS.map((name) => name === "slow")) {
+  for (const source of SOURCES) {
+    const cell = (what: string): Cell => ({
+      name: `${what} ${source}${slow ? ", slow link" : ""}`,
+      times: new Map(PAIRS.map((pair) => [pair, []])),
+    });
+    const create = cell("create");
+    const extract = cell("extract");
     // The pairs take turns, so that a change in the machine's load hits all of them alike.
     for (let run = 0; run < RUNS; run++) {
       for (const pair of PAIRS) {
@@ -99,11 +147,11 @@ for (const slow of [false, true]) {
         const url = `ssh://${sshd.user}@127.0.0.1${repository}`;
         const out = join(sshd.dir, "out");
         mkdirSync(out);
-        timed(client, server, false, ["init", "-e", ENCRYPTION, url], sshd.dir);
-        const note = (cell: typeof create, t: number) =>
-          cell.times.set(pair, [...(cell.times.get(pair) ?? []), t]);
-        note(create, timed(client, server, slow, ["create", `${url}::a`, source], sshd.dir));
-        note(extract, timed(client, server, slow, ["extract", `${url}::a`], out));
+        await timed(client, server, false, ["init", "-e", ENCRYPTION, url], sshd.dir);
+        create.times
+          .get(pair)!
+          .push(await timed(client, server, slow, ["create", `${url}::a`, source], sshd.dir));
+        extract.times.get(pair)!.push(await timed(client, server, slow, ["extract", `${url}::a`], out));
         if (run === 0 && spawnSync("diff", ["-r", join(sshd.dir, source), join(out, source)]).status !== 0) {
           throw new Error(`${pair}: what was extracted differs`);
         }
@@ -111,18 +159,50 @@ for (const slow of [false, true]) {
           rmSync(dir, { recursive: true });
       }
     }
-    const best = (times: number[]) => Math.min(...times);
-    for (const cell of [create, extract]) {
-      const base = best(cell.times.get("borg-borg") ?? [Number.NaN]);
-      const columns = PAIRS.map((pair) => {
-        const t = best(cell.times.get(pair)!);
-        return `${pair} ${t.toFixed(2)} s (${(base / t).toFixed(2)})`;
-      });
-      process.stdout.write(`${cell.name.padEnd(28)} ${columns.join("   ")}\n`);
+    for (const { name, times } of [create, extract]) {
+      const base = summary(times.get(PAIRS[0]!)!);
+      for (const pair of PAIRS) {
+        const s = summary(times.get(pair)!);
+        const cpu = s.client + s.server;
+        const ratio = {
+          wall: base.wall / s.wall,
+          median: base.median / s.median,
+          cpu: (base.client + base.server) / cpu,
+        };
+        rows.push({ cell: name, pair, ...s, ratio });
+        const figures = [
+          `${s.wall.toFixed(2)} s (${ratio.wall.toFixed(2)})`,
+          `median ${s.median.toFixed(2)} s (${ratio.median.toFixed(2)})`,
+          `CPU ${s.client.toFixed(2)} + ${s.server.toFixed(2)} s (${ratio.cpu.toFixed(2)})`,
+        ];
+        process.stdout.write(
+          `${name.padEnd(26)} ${pair.padEnd(14)} ${figures.map((f) => f.padEnd(22)).join(" ")}\n`,
+        );
+      }
     }
   }
 }
+const setting = {
+  runs: RUNS,
+  big: `${MB} MB in 4 files`,
+  small: `${FILES} files of 1 to 16 kB`,
+  encryption: ENCRYPTION,
+  slowLink: `${MBIT} Mbit/s, ${2 * ONE_WAY} ms`,
+};
 process.stdout.write(
-  `best of ${RUNS}; big: ${MB} MB in 4 files, small: ${FILES} files; ${ENCRYPTION}; ${MBIT} Mbit/s, ${2 * ONE_WAY} ms\n`,
+  `best of ${RUNS}; big: ${setting.big}, small: ${setting.small}; ${ENCRYPTION}; slow link: ${setting.slowLink}\n`,
 );
+if (JSON_FILE) {
+  const report = {
+    runtime: `node-${process.versions.node}`,
+    cpu: cpus()[0]?.model,
+    cpus: cpus().length,
+    borg: spawnSync("borg", ["--version"], { encoding: "utf8" }).stdout.trim(),
+    date: new Date().toISOString(),
+    unit: "seconds; ratios to borg-borg, above 1 is ahead of borg",
+    setting,
+    rows,
+  };
+  writeFileSync(JSON_FILE, `${JSON.stringify(report, null, 1)}\n`);
+}
 process.exit();

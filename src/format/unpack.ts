@@ -13,6 +13,8 @@ export interface UnpackLimits {
 /** What a decoder throws when the bytes end inside a value: one instance, because the stream unpacker meets it often. */
 const outOfData = new IntegrityError("msgpack: the data ends inside a value");
 const EMPTY = new Uint8Array(0);
+/** Room behind a value whose length is known, for what arrives with its end. */
+const NEXT_VALUE = 65536;
 
 class Decoder {
   bytes: Uint8Array = EMPTY;
@@ -207,6 +209,8 @@ export class Unpacker {
   /** Position of the scan, and the elements it still needs; 0 where no scan is under way. */
   private scanAt = 0;
   private pending = 0;
+  /** Bytes from `at` on that the value needs as far as the scan knows. */
+  private needed = 0;
   /** Whether buf is our own, so that bytes may be appended behind end. */
   private spare = false;
   private readonly maxBuffer: number;
@@ -241,8 +245,10 @@ export class Unpacker {
       return;
     }
     if (!this.spare || this.buf.length - this.end < piece.length) {
-      // A new buffer whenever it has to grow, because values given out are views into the old one.
-      const grown = new Uint8Array(Math.max(waiting + piece.length, 2 * waiting));
+      // A new buffer whenever it has to grow, because values given out are views into the old one. Where a length
+      // field has told how much is needed, there is one copy instead of one a doubling.
+      const known = this.needed > this.maxBuffer - NEXT_VALUE ? 0 : this.needed + NEXT_VALUE;
+      const grown = new Uint8Array(Math.max(waiting + piece.length, 2 * waiting, known));
       grown.set(this.buf.subarray(this.at, this.end));
       this.scanAt -= this.at;
       this.at = 0;
@@ -272,6 +278,7 @@ export class Unpacker {
     this.consumed += this.decoder.at - this.at;
     this.at = this.decoder.at;
     this.pending = 0;
+    this.needed = 0;
     return value;
   }
 
@@ -294,7 +301,10 @@ export class Unpacker {
       const next =
         at + width + (b >= 0xa0 && b < 0xc0 ? b & 31 : SCALAR_BODY[b] === -1 ? n : SCALAR_BODY[b]!);
       // The body of a raw or number has to be there as a whole, or the scan would start anew within it.
-      if (next > end) return false;
+      if (next > end) {
+        this.needed = next - this.at;
+        return false;
+      }
       if (b >= 0x80 && b < 0xa0) this.pending += b < 0x90 ? 2 * (b & 15) : b & 15;
       else if (b === 0xdc || b === 0xdd) this.pending += n;
       else if (b === 0xde || b === 0xdf) this.pending += 2 * n;

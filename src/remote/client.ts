@@ -45,6 +45,8 @@ export interface RemoteOptions extends SshOptions {
   streams?: { input: Readable; output: Writable };
 }
 
+/** Bytes of a PUT entry in front of its data: CRC, size, tag and id. */
+const PUT_HEADER = 41;
 /** Seconds that a rollback may take when something went wrong, and that a child gets to end. */
 const ROLLBACK_TIMEOUT = 30;
 const CHILD_EXIT_TIMEOUT = 10;
@@ -101,7 +103,7 @@ export class RemoteRepository implements Repository {
       uploadBuffer: (options.uploadBuffer ?? 0) * 1024 * 1024,
       toError: (failure) => errorFromFailure(failure, this.displayPath),
     });
-    this.gets = new GetQueue(async (id) => asBytes(await this.connection.call("get", { id }), "get"));
+    this.gets = new GetQueue(async (id) => asBytes(await this.connection.get(id), "get"));
   }
 
   get idHex(): string {
@@ -236,17 +238,34 @@ export class RemoteRepository implements Repository {
 
   /** The data is copied before it waits to be sent, so the caller may reuse its buffer at once. */
   async put(id: Uint8Array, data: Uint8Array): Promise<void> {
+    await this.cast(id, data);
+  }
+
+  private cast(id: Uint8Array, data: Uint8Array): Promise<void> | undefined {
     if (data.length > MAX_DATA_SIZE) {
       throw new IntegrityError(
         `An object of ${data.length} bytes is larger than the limit of ${MAX_DATA_SIZE}.`,
       );
     }
-    // Not Buffer.slice, which would give a view.
-    await this.connection.cast("put", { id, data: Uint8Array.prototype.slice.call(data) });
+    return this.connection.cast("put", id, data);
   }
 
-  delete(id: Uint8Array): Promise<void> {
-    return this.connection.cast("delete", { id });
+  /**
+   * Many puts in one go: PUT entries of a segment (see repository/entry.ts), whose header gives way to the protocol's.
+   * The data is copied, as put() does it.
+   */
+  async putEntries(
+    buffer: Uint8Array,
+    entries: readonly { id: Uint8Array; offset: number; length: number }[],
+  ): Promise<void> {
+    for (const { id, offset, length } of entries) {
+      const room = this.cast(id, buffer.subarray(offset + PUT_HEADER, offset + length));
+      if (room) await room;
+    }
+  }
+
+  async delete(id: Uint8Array): Promise<void> {
+    await this.connection.cast("delete", id);
   }
 
   async list(limit: number = LIST_SCAN_LIMIT, marker?: Uint8Array): Promise<Uint8Array[]> {

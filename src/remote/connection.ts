@@ -11,6 +11,8 @@ import {
   parseAnswer,
   type RemoteFailure,
 } from "./framing.ts";
+import { ObjectMessages, type ObjectMethod } from "./object-requests.ts";
+import { BLOCK_BYTES, Outbox } from "./outbox.ts";
 import { printable } from "./records.ts";
 
 export interface ConnectionOptions {
@@ -48,11 +50,12 @@ export class RpcConnection {
   private readonly casts = new Set<number>();
   private castErrors: Error[] = [];
   private failure: AlcoveError | undefined;
-  /** What is still to be sent; the first piece may be partly sent. */
-  private queue: Uint8Array[] = [];
-  private queueBytes = 0;
+  private readonly messages = new ObjectMessages();
+  private readonly outbox = new Outbox();
   private inFlight = 0;
   private pumping = false;
+  /** Whether the outbox will be looked at before the event loop goes on. */
+  private pumpSoon = false;
   private quota: number;
   private quotaTime = performance.now();
   private timer: NodeJS.Timeout | undefined;
@@ -75,19 +78,43 @@ export class RpcConnection {
       if (this.failure) return reject(this.failure);
       const number = ++this.lastNumber;
       this.waiting.set(number, { resolve, reject });
-      this.send(this.encode(number, method, args));
+      for (const piece of this.encode(number, method, args)) this.outbox.append(piece);
+      this.send();
     });
   }
 
-  /** A call whose answer nobody awaits. Resolves when the upload buffer has room again. Throws errors of earlier casts. */
-  async cast(method: string, args: Record<string, unknown>): Promise<void> {
+  /** call("get"). */
+  get(id: Uint8Array): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      if (this.failure) return reject(this.failure);
+      const number = ++this.lastNumber;
+      this.waiting.set(number, { resolve, reject });
+      this.outbox.append(this.messages.request(number, "get", id));
+      this.send();
+    });
+  }
+
+  /**
+   * A put or delete, whose answer nobody awaits. The data is copied. The promise, if there is one, resolves when the
+   * upload buffer has room again. Throws errors of earlier casts.
+   */
+  cast(method: Exclude<ObjectMethod, "get">, id: Uint8Array, data?: Uint8Array): Promise<void> | undefined {
     this.throwCastError();
     if (this.failure) throw this.failure;
     const number = ++this.lastNumber;
     this.casts.add(number);
-    this.send(this.encode(number, method, args));
-    const limit = this.options.uploadBuffer || DEFAULT_UPLOAD_BUFFER;
-    while (this.queueBytes + this.inFlight > limit && !this.failure) await this.change();
+    this.outbox.append(this.messages.request(number, method, id, data?.length));
+    if (data) this.outbox.append(data);
+    this.send();
+    return this.full() ? this.room() : undefined;
+  }
+
+  private full(): boolean {
+    return this.outbox.bytes + this.inFlight > (this.options.uploadBuffer || DEFAULT_UPLOAD_BUFFER);
+  }
+
+  private async room(): Promise<void> {
+    while (this.full() && !this.failure) await this.change();
     this.throwCastError();
   }
 
@@ -108,8 +135,7 @@ export class RpcConnection {
     if (this.failure) return;
     this.failure = error;
     clearTimeout(this.timer);
-    this.queue = [];
-    this.queueBytes = 0;
+    this.outbox.clear();
     const waiters = [...this.waiting.values()];
     this.waiting.clear();
     this.casts.clear();
@@ -124,8 +150,7 @@ export class RpcConnection {
   /** Drops what was not sent yet and closes the sending side, which makes a server end. */
   end(): void {
     clearTimeout(this.timer);
-    this.queue = [];
-    this.queueBytes = 0;
+    this.outbox.clear();
     this.output.end();
   }
 
@@ -186,38 +211,40 @@ export class RpcConnection {
     this.output.destroy();
   }
 
-  private send(pieces: Uint8Array[]): void {
-    for (const piece of pieces) {
-      this.queue.push(piece);
-      this.queueBytes += piece.length;
+  /** What is sent within one turn of the event loop goes out together, unless there is much of it. */
+  private send(): void {
+    if (this.outbox.bytes >= BLOCK_BYTES) this.pump();
+    else if (!this.pumpSoon) {
+      this.pumpSoon = true;
+      process.nextTick(() => {
+        this.pumpSoon = false;
+        this.pump();
+      });
     }
-    this.pump();
   }
 
-  /** Hands the queue to the operating system, as far as the write-ahead and the rate allow. */
+  /** Hands the outbox to the operating system, as far as the write-ahead and the rate allow. */
   private pump(): void {
     // Bun calls a write's callback, and with it this, before write() returns.
-    if (this.pumping || this.timer || this.failure || this.queue.length === 0) return;
+    if (this.pumping || this.timer || this.failure || this.outbox.bytes === 0) return;
     this.pumping = true;
     this.output.cork();
-    let at = 0;
-    while (at < this.queue.length && this.inFlight < WRITE_AHEAD) {
-      let piece = this.queue[at]!;
-      const allowed = this.allowance(piece.length);
-      if (allowed <= 0 && piece.length > 0) break;
-      if (piece.length > allowed) {
-        this.queue[at] = piece.subarray(allowed);
-        piece = piece.subarray(0, allowed);
-      } else at++;
-      const size = piece.length;
-      this.queueBytes -= size;
+    while (this.outbox.bytes > 0 && this.inFlight < WRITE_AHEAD) {
+      const allowed = this.allowance(Math.min(this.outbox.bytes, BLOCK_BYTES));
+      const lent = this.outbox.take(allowed);
+      if (!lent) break;
+      const size = lent.piece.length;
+      // What the rate would have allowed beyond the end of a block may be used next.
+      if (this.options.rateLimit) this.quota += allowed - size;
       this.inFlight += size;
       this.sentBytes += size;
-      this.output.write(piece, () => this.written(size));
+      this.output.write(lent.piece, () => {
+        lent.giveBack();
+        this.written(size);
+      });
     }
-    if (at > 0) this.queue = at === this.queue.length ? [] : this.queue.slice(at);
     this.pumping = false;
-    process.nextTick(() => this.output.uncork());
+    this.output.uncork();
   }
 
   private written(size: number): void {
@@ -229,7 +256,7 @@ export class RpcConnection {
   /** Bytes that may be sent now; takes them from the quota, and sets a timer when there are none. */
   private allowance(wanted: number): number {
     const rate = this.options.rateLimit ?? 0;
-    if (!rate) return Number.POSITIVE_INFINITY;
+    if (!rate) return wanted;
     const now = performance.now();
     const gained = ((now - this.quotaTime) / 1000) * rate;
     this.quotaTime = now;

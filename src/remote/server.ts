@@ -5,8 +5,17 @@ import { Unpacker } from "../format/msgpack.ts";
 import { BORG_VERSION } from "../format/placeholders.ts";
 import type { Repository } from "../repository/types.ts";
 import { failureFromError } from "./failures.ts";
-import { encodeAnswer, encodeFailure, messageReader, parseRequest, type Request } from "./framing.ts";
+import {
+  encodeAnswer,
+  encodeFailure,
+  MAX_DATA_SIZE,
+  messageReader,
+  parseRequest,
+  type Request,
+} from "./framing.ts";
 import { CallArgs, METHODS } from "./methods.ts";
+import { ObjectMessages } from "./object-requests.ts";
+import { PieceBatch } from "./outbox.ts";
 import { checkAllowed, type Restrictions, resolveClientPath } from "./paths.ts";
 import type { RecordWriter } from "./records.ts";
 import { parseVersion, SPOKEN_VERSION, type Version, versionFromWire } from "./version.ts";
@@ -52,14 +61,25 @@ export interface ServeStreams {
 const OLD_PROTOCOL = 2;
 /** Bytes of answers that are collected before they are written, while more requests are waiting. */
 const ANSWER_BATCH = 512 * 1024;
+/** Milliseconds that answers to puts and deletes may wait for company: clients do not wait for them one by one. */
+const LAZY_ANSWERS = 5;
+
+/** A repository in this process, whose single objects need no promise each. */
+interface DirectRepository extends Repository {
+  beginTransaction(): Promise<void>;
+  putSync(id: Uint8Array, data: Uint8Array): void;
+}
 
 export class RepositoryServer {
   clientVersion: Version = parseVersion("1.0.8");
   private repository: Repository | undefined;
   private readonly options: ServeOptions;
   private readonly streams: ServeStreams;
-  private answers: Uint8Array[] = [];
-  private answerBytes = 0;
+  private readonly answers = new PieceBatch();
+  private readonly messages = new ObjectMessages();
+  /** Set while there are only answers that may wait. */
+  private lazily: NodeJS.Timeout | undefined;
+  private urgent = false;
   /** The write that is under way: reading from disk goes on meanwhile. */
   private writing: Promise<void> = Promise.resolve();
 
@@ -86,9 +106,19 @@ export class RepositoryServer {
           await this.handle(request, value instanceof Map);
           if (signal?.aborted) return;
         }
-        await this.flush();
-        await this.writing;
+        if (this.urgent) {
+          await this.flush();
+          await this.writing;
+        } else if (this.answers.bytes > 0 && !this.lazily) {
+          this.lazily = setTimeout(async () => {
+            // A broken pipe shows up with the next write or read.
+            await this.flush().catch(() => {});
+            this.lazily = undefined;
+          }, LAZY_ANSWERS);
+        }
       }
+      await this.flush();
+      await this.writing;
     } catch (error) {
       // A client that went away is no error of ours; the repository is closed, that is all.
       if (signal?.aborted || isGone(error)) return;
@@ -102,6 +132,7 @@ export class RepositoryServer {
       throw error;
     } finally {
       signal?.removeEventListener("abort", abort);
+      clearTimeout(this.lazily);
       this.writing.catch(() => {});
       await this.repository?.close();
       this.repository = undefined;
@@ -112,32 +143,32 @@ export class RepositoryServer {
   opened = false;
 
   private async handle(request: Request, named: boolean): Promise<void> {
-    let pieces: Uint8Array[];
     try {
-      pieces = encodeAnswer(request.id, await this.call(request), named);
+      const result = await this.call(request);
+      if (named && result === null) this.answers.add(this.messages.none(request.id));
+      else for (const piece of encodeAnswer(request.id, result, named)) this.answers.add(piece);
+      if (request.method !== "put" && request.method !== "delete") this.urgent = true;
     } catch (error) {
       const failure = failureFromError(error, this.options.sysinfo ?? "");
       this.options.records.log("debug", `${request.method}: ${failure.short?.[0] ?? ""}`, "borg.remote");
       // The old form carries no more than the class, so the text has to travel as a log record.
       if (!named)
         this.options.records.log("error", failure.short?.[0] ?? failure.exceptionClass, "borg.remote");
-      pieces = encodeFailure(request.id, failure, named);
+      for (const piece of encodeFailure(request.id, failure, named)) this.answers.add(piece);
+      this.urgent = true;
     }
-    for (const piece of pieces) {
-      this.answers.push(piece);
-      this.answerBytes += piece.length;
-    }
-    if (this.answerBytes >= ANSWER_BATCH) await this.flush();
+    if (this.answers.bytes >= ANSWER_BATCH) await this.flush();
   }
 
   private async flush(): Promise<void> {
-    if (this.answers.length === 0) return;
+    if (this.answers.bytes === 0) return;
     await this.writing;
-    this.writing = this.streams.write(this.answers);
+    // Another flush may have waited for the same.
+    if (this.answers.bytes === 0) return;
+    this.writing = this.streams.write(this.answers.take());
+    this.urgent = false;
     // Awaited with the next batch; until then a broken pipe must not count as unhandled.
     this.writing.catch(() => {});
-    this.answers = [];
-    this.answerBytes = 0;
   }
 
   private async call(request: Request): Promise<unknown> {
@@ -147,6 +178,12 @@ export class RepositoryServer {
     const method = METHODS.get(request.method);
     if (!method) throw new InvalidRPCMethod(request.method);
     if (!this.repository) throw new AlcoveError(`${request.method}: no repository is open`, "AttributeError");
+    if (request.method === "put" && "putSync" in this.repository) {
+      const repository = this.repository as DirectRepository;
+      await repository.beginTransaction();
+      repository.putSync(args.id("id"), args.bytes("data", MAX_DATA_SIZE));
+      return null;
+    }
     const { records } = this.options;
     return method(this.repository, args, {
       progress: (p) => records.progress(p),
