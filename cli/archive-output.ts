@@ -129,7 +129,6 @@ export function archiveSummary(
     `Duration: ${formatDuration((writer.end - writer.start) / 1e6)}`,
     `Number of files: ${writer.store.stats.nfiles}`,
     `Utilization of max. archive size: ${percent(writer.utilization())}`,
-    "",
     DASHES,
     STATS_HEADER,
     statisticsLine(ctx, writer.store.stats),

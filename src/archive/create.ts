@@ -258,7 +258,11 @@ export class Creator {
     if (!entry.master) item.hardlink_master = linked;
     if (!isRegular(mode) && !special) return;
     if (special) item.mode = S_IFREG | (mode & 0o7777);
-    if (!entry.master && !special && this.#files && this.#unchanged(entry, item, stat)) return;
+    if (!entry.master) {
+      if (!special && this.#files) {
+        if (this.#unchanged(entry, item, stat)) return;
+      } else entry.status = "A"; // nothing knows about it
+    }
     entry.facts = factsOf(stat);
     if (entry.master) return;
     entry.file = pendingFile(event.path, stat, special || follow);

@@ -157,7 +157,7 @@ class Comparison {
     const before = this.resolve(a, 0);
     const after = this.resolve(b, 1);
     if (await this.equal(before, after)) return;
-    yield { path, changes: this.changes(before, after).filter(isActual), before, after };
+    yield { path, changes: this.changes(before, after), before, after };
   }
 
   /** A hard link stands for its master. */
@@ -307,10 +307,4 @@ function sizeWithout(a: Side, b: Side): number {
   let n = 0;
   for (const c of a.chunks!) if (!known.has(toHex(c.id))) n += c.size;
   return n;
-}
-
-/** A modification of no bytes is none. */
-function isActual(change: Change): boolean {
-  const { json } = change;
-  return !(json.type === "modified" && json["added"] === 0 && json["removed"] === 0);
 }

@@ -1,5 +1,6 @@
 // debug dump-hints: the decoded hints file as JSON.
-import { toHex } from "../../../src/format/bytes.ts";
+import { fsEncode, toHex } from "../../../src/format/bytes.ts";
+import { unpack } from "../../../src/format/msgpack.ts";
 import { decodeHints, emptyHints } from "../../../src/repository/hints.ts";
 import type { Args } from "../../args.ts";
 import type { Context } from "../../context.ts";
@@ -13,11 +14,13 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     // Rebuilds the hints if they are gone.
     await repository.count();
     const transaction = repository.transactionId();
-    const hints =
-      transaction === undefined ? emptyHints() : decodeHints(repository.storage.read(`hints.${transaction}`));
-    // Borg writes the keys in the order of the file, which a plain object would not keep for numbers.
+    const bytes = transaction === undefined ? undefined : repository.storage.read(`hints.${transaction}`);
+    const hints = bytes === undefined ? emptyHints() : decodeHints(bytes);
+    // Borg writes the keys in the order of the file, which a plain object would not keep for numbers, and our index
+    // of shadowed objects not for ids.
     const shadow: Record<string, Json> = {};
-    for (const [id, segments] of hints.shadow.entries()) shadow[toHex(id)] = [...segments];
+    const ids = bytes && (unpack(bytes) as Map<string, unknown>).get("shadow_index");
+    if (ids instanceof Map) for (const [id, segments] of ids) shadow[toHex(fsEncode(id))] = [...segments];
     const numbers = (map: Map<number, number>) => object([...map].map(([k, v]) => `        "${k}": ${v}`));
     withOutput(ctx, args.word("path")!, (write) => {
       write(

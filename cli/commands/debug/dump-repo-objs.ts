@@ -3,7 +3,7 @@
 import { writeFileSync } from "node:fs";
 import { MANIFEST_ID } from "../../../src/archive/manifest.ts";
 import type { Objects } from "../../../src/archive/objects.ts";
-import { AlcoveError } from "../../../src/errors.ts";
+import { IntegrityError } from "../../../src/errors.ts";
 import { equalBytes, toHex } from "../../../src/format/bytes.ts";
 import { TAG_COMMIT, TAG_DELETE, TAG_PUT } from "../../../src/repository/entry.ts";
 import type { LocalRepository } from "../../../src/repository/local.ts";
@@ -38,27 +38,33 @@ async function ghosts(args: Args, ctx: Context, repository: LocalRepository): Pr
   await repository.prepare();
   let objects: Objects | undefined;
   let i = 0;
-  const only = args.number("segment");
+  const [only, at] = [args.number("segment"), args.number("offset")];
   for (const segment of repository.segmentNumbers()) {
     if (only !== undefined && segment !== only) continue;
-    for (const entry of repository.segmentEntries(segment, { offset: args.number("offset") ?? 0 })) {
-      const name = [
-        number(i++),
-        String(segment),
-        String(entry.offset),
-        tagNames.get(entry.tag) ?? String(entry.tag),
-      ];
-      if (entry.tag === TAG_COMMIT) dump(ctx, name, new Uint8Array(0));
-      else if (entry.tag === TAG_DELETE) dump(ctx, [...name, toHex(entryId(entry))], new Uint8Array(0));
-      else if (entry.tag === TAG_PUT) {
-        const id = entryId(entry);
-        const blob = entryData(entry);
-        objects ??= await objectsFor(opened, blob);
-        dump(ctx, [...name, toHex(id)], plain(objects, id, blob));
+    try {
+      for (const entry of repository.segmentEntries(segment, { offset: at ?? 0 })) {
+        if (at !== undefined && entry.offset > at) break;
+        const name = [
+          number(i++),
+          String(segment),
+          String(entry.offset),
+          tagNames.get(entry.tag) ?? String(entry.tag),
+        ];
+        if (entry.tag === TAG_COMMIT) dump(ctx, name, new Uint8Array(0));
+        else if (entry.tag === TAG_DELETE) dump(ctx, [...name, toHex(entryId(entry))], new Uint8Array(0));
+        else if (entry.tag === TAG_PUT) {
+          const id = entryId(entry);
+          const blob = entryData(entry);
+          objects ??= await objectsFor(opened, blob);
+          dump(ctx, [...name, toHex(id)], plain(objects, id, blob));
+        }
       }
+    } catch (e) {
+      if (!(e instanceof IntegrityError)) throw e;
+      // This is for looking at damaged repositories: what can be read of the other segments is wanted too.
+      ctx.log.error(`Segment ${segment} is damaged, its rest is left out: ${e.message}`);
     }
   }
-  if (i === 0) throw new AlcoveError("There is nothing to dump.");
 }
 
 function plain(objects: Objects, id: Uint8Array, blob: Uint8Array): Uint8Array {
