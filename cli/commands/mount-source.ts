@@ -1,10 +1,10 @@
 // An opened repository as what a mount needs of it. A local repository is read at once, without a promise for
 // each chunk; a remote one gets its requests in batches, pipelined.
 import { Archive } from "../../src/archive/archive.ts";
-import { BatchVerifier } from "../../src/archive/check-batch.ts";
 import type { ArchiveInfo, Manifest } from "../../src/archive/manifest.ts";
 import { IntegrityError, ObjectNotFound } from "../../src/errors.ts";
 import { toHex } from "../../src/format/bytes.ts";
+import { BatchOpener } from "../../src/mount/batch-opener.ts";
 import type { MountArchive, MountSource } from "../../src/mount/source.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { objectInBuffer } from "../../src/repository/reader.ts";
@@ -58,26 +58,12 @@ export async function repositorySource(
       }
       return unpack(id, blob);
     };
-    let batch: BatchVerifier | undefined;
+    let batch: BatchOpener | undefined;
     /** Several at a time; whatever is not sound goes the way of single ones, which says what is wrong with it. */
     const getChunksNow = (ids: readonly Uint8Array[]): (Uint8Array | undefined)[] => {
       if (ids.length === 1) return [chunk(ids[0]!)];
-      batch ??= new BatchVerifier(objects.key.material, objects.core);
-      const found: (Uint8Array | undefined)[] = new Array(ids.length).fill(undefined);
-      const done = new Uint8Array(ids.length);
-      const keep = (i: number, data: Uint8Array): void => {
-        found[i] = data.slice();
-        done[i] = 1;
-      };
-      for (let i = 0; i < ids.length; i++) {
-        const blob = blobs.inWindow(ids[i]!);
-        if (!blob || !batch.takes(blob)) continue;
-        batch.add(i, ids[i]!, blob);
-        if (batch.full) batch.run(keep);
-      }
-      batch.run(keep);
-      for (let i = 0; i < ids.length; i++) if (!done[i]) found[i] = chunk(ids[i]!);
-      return found;
+      batch ??= new BatchOpener(objects.key.material, objects.core);
+      return batch.open(ids, blobs.inWindow(ids)).map((data, i) => data ?? chunk(ids[i]!));
     };
     return {
       archives: () => shown,
@@ -127,22 +113,30 @@ class Blobs {
     return this.#repository.getSync(id);
   }
 
-  /** The object, if it is small enough for the window, into which it is read where it is not yet; undefined
-   *  otherwise, and for whatever get() throws an error for. */
-  inWindow(id: Uint8Array): Uint8Array | undefined {
-    try {
-      const at = this.#repository.objectLocation(id);
-      if (!at) return undefined;
-      const known = at.segment === this.#segment ? this.#cut(at.offset, at.segment, id) : undefined;
-      if (known) return known;
-      this.#segment = -1;
-      this.#filled = this.#segments.handle(at.segment).read(this.#window, at.offset);
-      this.#segment = at.segment;
-      this.#base = at.offset;
-      return this.#cut(at.offset, at.segment, id);
-    } catch {
-      return undefined; // get() says what is wrong
+  /** Objects one after the other, as far as they are small enough for the window, into which they are read where they
+   *  are not yet; undefined for the others, and for whatever get() throws an error for. */
+  *inWindow(ids: readonly Uint8Array[]): Generator<Uint8Array | undefined> {
+    for (const id of ids) {
+      let blob: Uint8Array | undefined;
+      try {
+        blob = this.#windowed(id);
+      } catch {
+        blob = undefined; // get() says what is wrong
+      }
+      yield blob;
     }
+  }
+
+  #windowed(id: Uint8Array): Uint8Array | undefined {
+    const at = this.#repository.objectLocation(id);
+    if (!at) return undefined;
+    const known = at.segment === this.#segment ? this.#cut(at.offset, at.segment, id) : undefined;
+    if (known) return known;
+    this.#segment = -1;
+    this.#filled = this.#segments.handle(at.segment).read(this.#window, at.offset);
+    this.#segment = at.segment;
+    this.#base = at.offset;
+    return this.#cut(at.offset, at.segment, id);
   }
 
   #cut(offset: number, segment: number, id: Uint8Array): Uint8Array | undefined {
