@@ -1,6 +1,6 @@
 // One line for an archive: the keys of Borg's ArchiveFormatter. An archive's own metadata is loaded only if the
 // format names something of it.
-import { Archive } from "../src/archive/archive.ts";
+import type { Archive } from "../src/archive/archive.ts";
 import type { ArchiveInfo, Manifest } from "../src/archive/manifest.ts";
 import { toHex } from "../src/format/bytes.ts";
 import { type CompiledFormat, compileFormat } from "../src/format/formatter.ts";
@@ -54,9 +54,9 @@ export class ArchiveFormatter {
   }
 
   async #load(info: ArchiveInfo): Promise<Archive | undefined> {
-    return metadataKeys.some((k) => this.#format.keys.has(k))
-      ? Archive.load(this.#manifest, info.id)
-      : undefined;
+    if (!metadataKeys.some((k) => this.#format.keys.has(k))) return undefined;
+    const { Archive } = await import("../src/archive/archive.ts");
+    return Archive.load(this.#manifest, info.id);
   }
 }
 

@@ -1,7 +1,7 @@
 // Which archives --first, --last, --prefix, --glob-archives, --sort-by and --consider-checkpoints mean.
 import type { ArchiveInfo, Manifest, SortKey } from "../src/archive/manifest.ts";
 import { AlcoveError } from "../src/errors.ts";
-import { archiveGlobToRegex } from "../src/select/index.ts";
+import { archiveGlobToRegex } from "../src/select/shell.ts";
 import type { Args } from "./args.ts";
 
 /** True if any option that chooses among archives was given. */

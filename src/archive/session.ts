@@ -1,6 +1,6 @@
 // Opening a repository for work on archives: the key that its manifest's first byte names, the manifest itself,
 // and the cache beside it. What every command does first, and the library too.
-import { Cache, type CacheOptions } from "../cache/cache.ts";
+import type { Cache, CacheOptions } from "../cache/cache.ts";
 import type { SyncSource } from "../cache/sync.ts";
 import { type CompressionSpec, defaultCompression, prepareCodecs } from "../compress/index.ts";
 import { type Core, loadCore } from "../core/index.ts";
@@ -63,6 +63,8 @@ export async function openCache(
   const { repository } = manifest.objects;
   const { progress, sync = true, ...rest } = options;
   const features = new Set([...manifest.mandatoryFeatures().values()].flat());
+  // Loaded here only: what merely reads needs no cache.
+  const { Cache } = await import("../cache/cache.ts");
   return Cache.open(environment, repository, manifest.key, cacheManifest(manifest), {
     ...rest,
     mandatoryFeatures: features,

@@ -1,5 +1,5 @@
 // A repository in a local (or mounted) directory: what the commands and the server work with. Opening, locking, config
-// and key are here; the log itself is in transaction.ts, its upkeep in compact.ts and check.ts.
+// and key are here; the log itself is in transaction.ts, its upkeep in compact.ts and check.ts, loaded when needed.
 import { rmSync } from "node:fs";
 import { resolve } from "node:path";
 import type { HashIndex } from "../core/hashindex.ts";
@@ -18,8 +18,6 @@ import { formatFileSize } from "../format/sizes.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import { PosixStorage } from "../storage/posix.ts";
 import type { Storage } from "../storage/types.ts";
-import { checkRepository } from "./check.ts";
-import { compactionPlan, compactSegments, markCommitSegments } from "./compact.ts";
 import { RepositoryConfig } from "./config.ts";
 import type { Log } from "./constants.ts";
 import { createRepository } from "./create.ts";
@@ -370,6 +368,7 @@ export class LocalRepository implements Repository {
     try {
       this.log.commitSegment();
       if (options.compact && !this.appendOnly) {
+        const { compactSegments, markCommitSegments } = await import("./compact.ts");
         if (options.cleanupCommits) markCommitSegments(this.log);
         await compactSegments(this.log, options);
       }
@@ -393,6 +392,7 @@ export class LocalRepository implements Repository {
   /** What commit({compact: true, threshold}) would free now. */
   async compactionPlan(threshold = 0.1): Promise<{ segments: number[]; bytes: number }> {
     await this.prepare();
+    const { compactionPlan } = await import("./compact.ts");
     return compactionPlan(this.log, threshold);
   }
 
@@ -406,6 +406,7 @@ export class LocalRepository implements Repository {
     this.log.rollback();
     if (this.lock && !this.lock.holdsExclusive && this.log.needsRecovery()) await this.lock.upgrade();
     const context = { log: this.log, config: this.config, saveConfig: () => this.saveConfig() };
+    const { checkRepository } = await import("./check.ts");
     return checkRepository(context, options);
   }
 
