@@ -6,6 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { generateKernels } from "../assembly/generate.mjs";
 import { embedCodecs } from "./embed-codecs.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -64,6 +65,7 @@ async function bundle() {
   }
 }
 
+await generateKernels();
 buildWasm();
 embedCodecs();
 if (process.argv[2] !== "wasm") await bundle();

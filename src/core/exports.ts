@@ -11,11 +11,13 @@ export interface CoreExports {
   buzhashScan4(table: number, p: number, lane: number, mask: number, list: number, room: number): number;
   sha256(p: number, n: number, out: number): void;
   sha256Many(table: number, n: number, out: number): void;
+  sha256Lanes(n: number): void;
   hmacSha256SetKey(slot: number, key: number, n: number): void;
   hmacSha256Many(slot: number, table: number, n: number, out: number): void;
   blake2bSetKey(slot: number, key: number, n: number): void;
   blake2b(slot: number, p: number, n: number, out: number): void;
   blake2bMany(slot: number, table: number, n: number, out: number): void;
+  blake2bLanes(n: number): void;
   lz4Compress(src: number, n: number, dst: number, cap: number): number;
   lz4Decompress(src: number, n: number, dst: number, cap: number): number;
   crc32(p: number, n: number, seed: number): number;

@@ -4,6 +4,7 @@
 
 import { MemoryLimitExceeded } from "../errors.ts";
 import type { CoreExports } from "./exports.ts";
+import { engineLanes, type Lanes } from "./lanes.ts";
 import { wasmBase64 } from "./wasm.generated.ts";
 
 const PAGE = 65536;
@@ -61,7 +62,8 @@ export class Core {
     blake2b: undefined,
   };
 
-  constructor(module: WebAssembly.Module) {
+  /** `lanes`: the variant of the hash kernels, by default the one that this engine runs fastest. */
+  constructor(module: WebAssembly.Module, lanes: Lanes = engineLanes()) {
     this.raw = new WebAssembly.Instance(module, {
       env: {
         abort: () => {
@@ -70,6 +72,8 @@ export class Core {
       },
     }).exports as unknown as CoreExports;
     this.memory = this.raw.memory;
+    this.raw.sha256Lanes(lanes.sha256);
+    this.raw.blake2bLanes(lanes.blake2b);
     this.u8 = new Uint8Array(this.memory.buffer as ArrayBuffer);
     this.u32 = new Uint32Array(this.memory.buffer as ArrayBuffer);
     this.#top = this.raw.heapBase() >>> 0;
@@ -138,7 +142,7 @@ export class Core {
     return this.copy(this.#out, DIGEST);
   }
 
-  /** SHA-256 of n messages, four at a time: `table` = n pairs (ptr u32, len u32), digest i at out + 32 · i. */
+  /** SHA-256 of n messages, several at a time: `table` = n pairs (ptr u32, len u32), digest i at out + 32 · i. */
   sha256Many(table: number, n: number, out: number): void {
     this.raw.sha256Many(table, n, out);
   }
@@ -163,7 +167,7 @@ export class Core {
     this.raw.hmacSha256SetKey(this.#hmacSlots[slot]!, this.stage(key), key.length);
   }
 
-  /** HMAC-SHA256 of n messages, four at a time; table and out as for `sha256Many`. */
+  /** HMAC-SHA256 of n messages, several at a time; table and out as for `sha256Many`. */
   hmacSha256Many(slot: number, table: number, n: number, out: number): void {
     this.raw.hmacSha256Many(this.#slot(this.#hmacSlots, slot), table, n, out);
   }
@@ -186,7 +190,7 @@ export class Core {
     this.raw.blake2bSetKey(this.#blake2bSlots[slot]!, this.stage(key), key.length);
   }
 
-  /** BLAKE2b-256 of key ‖ message for n messages, four at a time; table and out as for `sha256Many`. */
+  /** BLAKE2b-256 of key ‖ message for n messages, several at a time; table and out as for `sha256Many`. */
   blake2bMany(slot: number, table: number, n: number, out: number): void {
     this.raw.blake2bMany(this.#slot(this.#blake2bSlots, slot), table, n, out);
   }

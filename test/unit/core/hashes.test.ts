@@ -1,18 +1,19 @@
 // SHA-256, HMAC-SHA256 and BLAKE2b-256 of the core against @noble/hashes and node:crypto: edge sizes, all
-// alignments, batches of every size, keys of every length.
+// alignments, batches of every size, keys of every length; batches in every variant of the kernels.
 import { createHash, createHmac } from "node:crypto";
 import { blake2b } from "@noble/hashes/blake2.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { describe, expect, it } from "vitest";
 import { Core, coreModule } from "../../../src/core/index.ts";
+import { laneVariants } from "../../../src/core/lanes.ts";
 import { bytes, edgeSizes, generator } from "./data.ts";
 
 const core = new Core(coreModule());
 const hex = (b: Uint8Array) => Buffer.from(b).toString("hex");
 const blake = (key: Uint8Array, data: Uint8Array) => hex(blake2b(Buffer.concat([key, data]), { dkLen: 32 }));
 
-/** Lays messages out in the core's memory, each at an odd distance, and returns the table and the output. */
-function batch(messages: Uint8Array[], seed: number): { table: number; out: number } {
+/** Lays messages out in a core's memory, each at an odd distance, and returns the table and the output. */
+function batch(core: Core, messages: Uint8Array[], seed: number): { table: number; out: number } {
   const next = generator(seed);
   const table = core.alloc(8 * messages.length);
   const out = core.alloc(32 * messages.length);
@@ -28,7 +29,7 @@ function batch(messages: Uint8Array[], seed: number): { table: number; out: numb
   return { table, out };
 }
 
-function digests(out: number, n: number): string[] {
+function digests(core: Core, out: number, n: number): string[] {
   return Array.from({ length: n }, (_, i) => hex(core.view(out + 32 * i, 32)));
 }
 
@@ -87,7 +88,8 @@ describe("one message", () => {
   });
 });
 
-describe("batches", () => {
+describe.each(laneVariants())("batches, $sha256 and $blake2b at once", (lanes) => {
+  const core = new Core(coreModule(), lanes);
   const sets: [string, (next: () => number) => number][] = [
     ["small files", (next) => next() % 30_000],
     ["tiny", (next) => next() % 200],
@@ -103,15 +105,17 @@ describe("batches", () => {
       core.blake2bSetKey(1, blakeKey);
       for (const n of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 64]) {
         const messages = Array.from({ length: n }, (_, i) => bytes(size(next), "random", i + n));
-        const { table, out } = batch(messages, n + 1);
+        const { table, out } = batch(core, messages, n + 1);
         core.sha256Many(table, n, out);
-        expect(digests(out, n)).toEqual(messages.map((m) => createHash("sha256").update(m).digest("hex")));
+        expect(digests(core, out, n)).toEqual(
+          messages.map((m) => createHash("sha256").update(m).digest("hex")),
+        );
         core.hmacSha256Many(1, table, n, out);
-        expect(digests(out, n)).toEqual(
+        expect(digests(core, out, n)).toEqual(
           messages.map((m) => createHmac("sha256", hmacKey).update(m).digest("hex")),
         );
         core.blake2bMany(1, table, n, out);
-        expect(digests(out, n)).toEqual(messages.map((m) => hex(core.blake2bPrefix(blakeKey, m))));
+        expect(digests(core, out, n)).toEqual(messages.map((m) => hex(core.blake2bPrefix(blakeKey, m))));
       }
     });
   }
@@ -123,11 +127,25 @@ describe("batches", () => {
     const messages = sizes.flatMap((a) =>
       sizes.flatMap((b) => [bytes(a, "random", b + 1), bytes(b, "random", a + 1)]),
     );
-    const { table, out } = batch(messages, 4);
+    const { table, out } = batch(core, messages, 4);
     core.sha256Many(table, messages.length, out);
-    expect(digests(out, messages.length)).toEqual(messages.map((m) => hex(sha256(m))));
+    expect(digests(core, out, messages.length)).toEqual(messages.map((m) => hex(sha256(m))));
     core.blake2bMany(2, table, messages.length, out);
-    expect(digests(out, messages.length)).toEqual(messages.map((m) => blake(key, m)));
+    expect(digests(core, out, messages.length)).toEqual(messages.map((m) => blake(key, m)));
+  });
+
+  it("of 8 MiB messages and small ones between", { timeout: 60_000 }, () => {
+    const key = bytes(128, "random", 12);
+    core.blake2bSetKey(3, key);
+    const sizes = [8 << 20, 5, 1 << 20, (8 << 20) - 1, 70_001, 0, 128, (1 << 20) + 127];
+    const messages = sizes.map((size, i) => bytes(size, i % 2 ? "mixed" : "random", i + 50));
+    const { table, out } = batch(core, messages, 9);
+    core.sha256Many(table, messages.length, out);
+    expect(digests(core, out, messages.length)).toEqual(
+      messages.map((m) => createHash("sha256").update(m).digest("hex")),
+    );
+    core.blake2bMany(3, table, messages.length, out);
+    expect(digests(core, out, messages.length)).toEqual(messages.map((m) => blake(key, m)));
   });
 
   it("refuses a slot without a key", () => {
