@@ -18,6 +18,13 @@ interface BulkRepository {
   beginTransaction(): Promise<void>;
   appendObjects(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): void;
 }
+/** A remote one takes them as well, and copies what it cannot send at once. */
+interface SendingRepository {
+  putEntries(
+    buffer: Uint8Array,
+    entries: { id: Uint8Array; offset: number; length: number }[],
+  ): Promise<void>;
+}
 const PUT_HEADER = 41;
 
 export class ChunkStore implements ChunkSink {
@@ -116,8 +123,11 @@ export class ChunkStore implements ChunkSink {
     buffer: Uint8Array,
     entries: { id: Uint8Array; offset: number; length: number }[],
   ): Promise<void> {
+    if ("putEntries" in this.objects.repository) {
+      return (this.objects.repository as unknown as SendingRepository).putEntries(buffer, entries);
+    }
     for (const { id, offset, length } of entries) {
-      // A copy: a remote repository may send it after the slot has been given back to its worker.
+      // A copy: the repository may keep it, and the slot is given back to its worker.
       await this.objects.repository.put(id, buffer.slice(offset + PUT_HEADER, offset + length));
     }
   }

@@ -94,9 +94,9 @@ interface LocatingRepository {
 /** What a worker is given of a file. */
 export interface WorkerFile {
   item: Item;
-  /** The contents: where they are, or the sealed objects themselves. */
+  /** The contents: where they are, or the sizes of the sealed objects, which the batch has. */
   locations: ObjectLocation[];
-  blobs?: SealedObject[];
+  sealed?: number[];
 }
 export interface SealedObject {
   id: Uint8Array;
@@ -105,6 +105,9 @@ export interface SealedObject {
 export interface WorkerBatch {
   batch: number;
   files: WorkerFile[];
+  /** Of a remote repository: every sealed object behind its id of 32 bytes, in order. One buffer that is handed over:
+   *  a message with a buffer for each object took longer than to receive them. */
+  objects?: ArrayBuffer;
 }
 export interface WorkerResult {
   batch: number;
@@ -157,10 +160,14 @@ export class ExtractLanes implements FileLane {
   readonly #repository: LocatingRepository;
   readonly #objects: Objects;
   readonly #done: FileDone;
+  readonly #start: () => void;
+  readonly #workers: number;
   readonly #threads: { thread: Thread; load: number }[] = [];
   readonly #open = new Map<number, { files: Item[]; lane: number }>();
   #batch: WorkerFile[] = [];
   #items: Item[] = [];
+  /** Objects of the batch and their ids, by turns. */
+  #fetched: Uint8Array[] = [];
   #bytes = 0;
   #next = 0;
   #failure: Error | undefined;
@@ -175,38 +182,56 @@ export class ExtractLanes implements FileLane {
     this.#repository = objects.repository as unknown as LocatingRepository;
     this.#done = done;
     const data = { material: objects.key.material, module: coreModule(), root, options };
-    for (let i = 0; i < workers; i++) {
+    this.#workers = workers;
+    this.#start = () => {
+      const i = this.#threads.length;
       const thread = startThread(
         { role: "extract", data },
         (e) => this.#fail(e),
         (m) => this.#result(i, m as WorkerResult),
       );
       this.#threads.push({ thread, load: 0 });
-    }
+    };
+    // What comes over a link may be too little for all of them, or too large for any.
+    if (!objects.repository.isRemote) while (this.#threads.length < workers) this.#start();
   }
 
   async write(item: Item): Promise<void> {
     const { isRemote } = this.#objects.repository;
     const locations = isRemote ? [] : await this.#locations(item);
-    const blobs = isRemote ? { blobs: await this.#fetched(item) } : {};
+    const sealed = isRemote ? { sealed: await this.#fetch(item) } : {};
     this.#batch.push({
       item: { ...item, chunks: undefined, chunks_healthy: item.chunks_healthy && [] },
       locations,
-      ...blobs,
+      ...sealed,
     });
     this.#items.push(item);
     if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
   }
 
-  async #fetched(item: Item): Promise<SealedObject[]> {
-    const ids = (item.chunks ?? []).map((c) => c.id);
-    const objects: SealedObject[] = [];
+  async #fetch(item: Item): Promise<number[]> {
+    const chunks = item.chunks ?? [];
+    const sizes: number[] = [];
+    if (chunks.length === 0) return sizes;
+    const ids = chunks.map((c) => c.id);
     for await (const blob of this.#objects.repository.getMany(ids, { preloaded: true })) {
-      // A copy: a view would take the whole of the buffer that was received along.
-      objects.push({ id: ids[objects.length]!, blob: Uint8Array.prototype.slice.call(blob) });
+      this.#fetched.push(ids[sizes.length]!, blob!);
+      sizes.push(blob!.length);
       this.#bytes += blob!.length;
     }
-    return objects;
+    return sizes;
+  }
+
+  /** The objects of the batch as one buffer. */
+  #gathered(): ArrayBuffer {
+    const whole = new Uint8Array(this.#fetched.reduce((sum, { length }) => sum + length, 0));
+    let at = 0;
+    for (const piece of this.#fetched) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    this.#fetched = [];
+    return whole.buffer;
   }
 
   async #locations(item: Item): Promise<ObjectLocation[]> {
@@ -251,17 +276,25 @@ export class ExtractLanes implements FileLane {
     const batch = this.#next++;
     this.#open.set(batch, { files: this.#items, lane });
     this.#threads[lane]!.load++;
-    this.#threads[lane]!.thread.post({ batch, files: this.#batch } satisfies WorkerBatch);
+    const message: WorkerBatch = { batch, files: this.#batch };
+    if (this.#fetched.length > 0) {
+      const objects = this.#gathered();
+      this.#threads[lane]!.thread.post({ ...message, objects }, [objects]);
+    } else this.#threads[lane]!.thread.post(message);
     this.#batch = [];
     this.#items = [];
     this.#bytes = 0;
   }
 
+  /** The worker with the fewest batches; another one is started where all have some waiting. */
   #idlest(): number {
     let best = 0;
     for (let i = 1; i < this.#threads.length; i++)
       if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
-    return best;
+    const enough = this.#threads.length > 0 && this.#threads[best]!.load < BATCHES_PER_WORKER;
+    if (enough || this.#threads.length >= this.#workers) return best;
+    this.#start();
+    return this.#threads.length - 1;
   }
 
   #wait(): Promise<void> {

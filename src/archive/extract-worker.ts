@@ -21,6 +21,8 @@ export interface ExtractWorkerData {
   options: FileOptions;
 }
 
+const NO_OBJECTS = new Uint8Array(0);
+
 /** Serves batches until told to stop. */
 export async function runExtractWorker(data: ExtractWorkerData, port: MessagePort): Promise<void> {
   await prepareCodecs("all");
@@ -39,9 +41,15 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     },
   });
 
-  const sealed = function* ({ locations, blobs }: WorkerFile): Generator<SealedObject> {
-    if (blobs) yield* blobs;
-    else for (const at of locations) yield { id: at.id, blob: tree.withDescriptor(() => segments.read(at)) };
+  /** What is left of the batch's fetched objects. */
+  let objects = NO_OBJECTS;
+  const sealed = function* (work: WorkerFile): Generator<SealedObject> {
+    for (const size of work.sealed ?? []) {
+      const object = { id: objects.subarray(0, 32), blob: objects.subarray(32, 32 + size) };
+      objects = objects.subarray(32 + size);
+      yield object;
+    }
+    for (const at of work.locations) yield { id: at.id, blob: tree.withDescriptor(() => segments.read(at)) };
   };
 
   const write = (work: WorkerFile): { bytes: number; warnings: SentError[] } => {
@@ -80,7 +88,11 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       }
       if (!("files" in message)) return;
       const result: WorkerResult = { batch: message.batch, files: [] };
+      let here = message.objects ? new Uint8Array(message.objects) : NO_OBJECTS;
       for (const file of message.files) {
+        // A file that failed may have left some of its objects unread.
+        objects = here;
+        here = here.subarray((file.sealed ?? []).reduce((sum, size) => sum + 32 + size, 0));
         try {
           result.files.push(write(file));
         } catch (e) {

@@ -21,7 +21,8 @@ export interface WorkerStart {
 /** A started thread; `failure` is set once it has died of an error. */
 export interface Thread {
   failure: Error | undefined;
-  post(message: unknown): void;
+  /** @param transfer buffers that are handed over instead of copied */
+  post(message: unknown, transfer?: ArrayBuffer[]): void;
   /** Waits for the thread to end by itself, then makes sure. */
   join(): Promise<void>;
 }
@@ -49,7 +50,7 @@ export function startThread(
   });
   const thread: Thread = {
     failure: undefined,
-    post: (message) => worker.postMessage(message),
+    post: (message, transfer) => worker.postMessage(message, transfer),
     async join() {
       const timer = setTimeout(() => void worker.terminate(), 2000);
       await exit;
