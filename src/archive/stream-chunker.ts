@@ -3,11 +3,23 @@
 import { type Chunker, type ChunkerParams, createChunker } from "../chunker/index.ts";
 import type { Core } from "../core/index.ts";
 
-/** One buffer in the core's memory, reused for every stream. */
+// The core's memory never shrinks: a buffer that a stream has done with serves the next one, of this chunker or another.
+const free = new WeakMap<Core, { region: number; capacity: number }[]>();
+
+function borrow(core: Core, capacity: number): { region: number; capacity: number } {
+  let pool = free.get(core);
+  if (!pool) {
+    pool = [];
+    free.set(core, pool);
+  }
+  const i = pool.findIndex((b) => b.capacity >= capacity);
+  return i >= 0 ? pool.splice(i, 1)[0]! : { region: core.alloc(capacity), capacity };
+}
+
+/** One buffer in the core's memory for each stream under way. */
 export class StreamChunker {
   readonly #core: Core;
   readonly #chunker: Chunker;
-  readonly #region: number;
   readonly #capacity: number;
 
   constructor(core: Core, params: ChunkerParams, seed: number) {
@@ -15,13 +27,20 @@ export class StreamChunker {
     this.#chunker = createChunker(core, params, seed);
     // Room for the largest chunk and as much again, so that the rest is moved seldom.
     this.#capacity = Math.max(2 * this.#chunker.maxSize, 4 << 20);
-    this.#region = core.alloc(this.#capacity);
   }
 
   /** The chunks of one stream, each a copy. */
   async *chunks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const buffer = borrow(this.#core, this.#capacity);
+    try {
+      yield* this.#cut(pieces, buffer.region);
+    } finally {
+      free.get(this.#core)!.push(buffer);
+    }
+  }
+
+  async *#cut(pieces: AsyncIterable<Uint8Array>, at: number): AsyncGenerator<Uint8Array> {
     this.#chunker.reset();
-    const at = this.#region;
     let filled = 0;
     let tested = 0;
     for await (const piece of pieces) {

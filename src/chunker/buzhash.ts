@@ -16,6 +16,23 @@ const ROOM = 2048;
 /** Below this many positions the four streams' start (16 KiB of hashing) costs more than they gain. */
 const FEW = 24576;
 
+/** Regions in a core's memory, which never shrinks: the chunkers of many archives share them. A call is over before the
+ *  next one begins, and a table depends on seed and window alone. */
+interface Regions {
+  readonly states: Map<string, number>;
+  list: number;
+}
+const regionsOf = new WeakMap<Core, Regions>();
+
+function regions(core: Core): Regions {
+  let found = regionsOf.get(core);
+  if (!found) {
+    found = { states: new Map(), list: 0 };
+    regionsOf.set(core, found);
+  }
+  return found;
+}
+
 export interface BuzhashOptions {
   /** The repository's chunk_seed, signed or unsigned 32 bits. */
   seed: number;
@@ -48,11 +65,19 @@ export class Buzhash implements Chunker {
     this.#core = core;
     this.#window = windowSize;
     this.#mask = 2 ** maskBits - 1;
-    this.#state = core.alloc(STATE_BYTES);
-    core.raw.buzhashInit(this.#state, seed | 0, windowSize);
+    const shared = regions(core);
+    const name = `${seed | 0} ${windowSize}`;
+    let state = shared.states.get(name);
+    if (state === undefined) {
+      state = core.alloc(STATE_BYTES);
+      core.raw.buzhashInit(state, seed | 0, windowSize);
+      shared.states.set(name, state);
+    }
+    this.#state = state;
     // With masks of few bits nearly every turn has a cut, and the plain loop stops at once.
     this.#parallel = windowSize === 4095 && maskBits >= 10;
-    this.#list = this.#parallel ? core.alloc(64 + 16 * ROOM) + 64 : 0;
+    if (this.#parallel) shared.list ||= core.alloc(64 + 16 * ROOM) + 64;
+    this.#list = this.#parallel ? shared.list : 0;
   }
 
   reset(): void {}
