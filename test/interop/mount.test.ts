@@ -26,9 +26,10 @@ function usable(): boolean {
   return process.getuid?.() === 0 && spawnSync("borg", ["--version"]).status === 0;
 }
 
-const labels: RuntimeLabel[] = (["node", "node20", "node26", "deno", "bun"] as RuntimeLabel[]).filter(
-  (label) => existsSync(alcoveCommand(label)[0]!),
+const installed = (["node20", "node24", "node26", "deno", "bun"] as RuntimeLabel[]).filter((label) =>
+  existsSync(alcoveCommand(label)[0]!),
 );
+const labels: RuntimeLabel[] = installed.length ? installed : ["node"];
 const user = spawnSync("id", ["-u", "nobody"]).status === 0 ? "nobody" : undefined;
 
 describe.skipIf(!usable())("mount", () => {
@@ -50,6 +51,18 @@ describe.skipIf(!usable())("mount", () => {
     for (let i = 0; i < 200 && !what(); i++) await new Promise((resolve) => setTimeout(resolve, 50));
     expect(what()).toBe(true);
   };
+  /** Asynchronous, as servers started here may have their output read by this process. */
+  const curl = (words: string[]): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const script = `curl -sS -m 30 ${words.join(" ")}`;
+      const child = spawn("bash", ["-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+      let text = "";
+      child.stdout.on("data", (bytes) => {
+        text += bytes;
+      });
+      child.on("error", reject);
+      child.on("close", () => resolve(text));
+    });
   const mounted = () => readFileSync("/proc/self/mounts", "utf8").includes(` ${mnt} fuse`);
 
   beforeAll(async () => {
@@ -97,28 +110,56 @@ await main();
     box.remove();
   });
 
-  /** Everything that tools can see of a tree but inode numbers, and sizes of directories. */
-  const seen = (directory: string) =>
-    sh(
+  /** Runs a script as the mount's user; root if there is none named. */
+  const as = (who: string | undefined, script: string) =>
+    who
+      ? box.ok(
+          box.run(["setpriv", "--reuid", who, "--clear-groups", "bash", "-c", script], {
+            timeout: 60_000,
+            env: { HOME: box.path("theirs"), BORG_BASE_DIR: box.path("theirs") },
+          }),
+        ).stdout
+      : sh(script);
+  /** Everything that tools can see of a tree but inode numbers, blocks, and the sizes of directories. */
+  const seen = (directory: string, who?: string) =>
+    as(
+      who,
       `cd ${directory} && find . -mindepth 1 \\( -type d -printf '%P %y %m %U %G %T@\\n' \\) -o -printf '%P %y %m %n %U %G %s %T@ %l\\n' | sort`,
     );
-  const tarOf = (directory: string) =>
-    sh(`cd ${directory} && tar c --sort=name --numeric-owner * | sha256sum`);
+  const listed = (directory: string, who?: string) =>
+    as(
+      who,
+      `cd ${directory} && find . -mindepth 1 -ls | awk '{ $1 = $2 = ""; if ($3 ~ /^d/) $4 = $7 = ""; print }' | sort`,
+    );
+  const tarOf = (directory: string, who?: string) =>
+    as(who, `cd ${directory} && tar c --sort=name --numeric-owner * | sha256sum`);
+  /** The mounted tree against the one that was backed up, by four programs that read trees. */
+  const isTheTree = (directory: string, who?: string) => {
+    const src = box.path("src");
+    expect(seen(directory, who)).toBe(seen(src));
+    expect(listed(directory, who)).toBe(listed(src));
+    expect(tarOf(directory, who)).toBe(tarOf(src));
+    expect(as(who, `diff -r --no-dereference -x fifo -x dev ${src} ${directory} && echo same`)).toBe(
+      "same\n",
+    );
+    expect(
+      as(
+        who,
+        `rsync -aHAXn --checksum --delete -i ${src}/ ${directory}/ | grep -v -e '^.d..t...... ./$' -e '^skipping non-regular file .d/dev.$' || true`,
+      ),
+    ).toBe("");
+    const attributes = (d: string) =>
+      as(who, `cd ${d} && getfattr -d -m - empty many/f1 && getfacl -n many/f1`);
+    expect(attributes(directory)).toBe(attributes(src));
+    expect(as(who, `stat -c %i ${directory}/big`)).toBe(as(who, `stat -c %i ${directory}/d/link`));
+  };
 
   for (const label of labels) {
     test(`${label}: the tree is the one that was backed up`, async () => {
       box.ok(box.run(alcove(label, ["mount", "repo", mnt]), { timeout: 60_000 }));
       expect(readFileSync("/proc/self/mounts", "utf8")).toMatch(/^borgfs \S+ fuse ro,nosuid,nodev/m);
       expect(sh(`ls ${mnt}`)).toBe("one\ntwo\n");
-      expect(seen(`${mnt}/one`)).toBe(seen(box.path("src")));
-      expect(tarOf(`${mnt}/one`)).toBe(tarOf(box.path("src")));
-      expect(sh(`diff -r --no-dereference -x fifo -x dev src ${mnt}/one && echo same`)).toBe("same\n");
-      expect(
-        sh(`rsync -aHAXn --checksum --delete -i src/ ${mnt}/one/ | grep -v '^.d..t...... ./$' || true`),
-      ).toBe("");
-      const attributes = (d: string) => sh(`cd ${d} && getfattr -d -m - empty many/f1 && getfacl -n many/f1`);
-      expect(attributes(`${mnt}/one`)).toBe(attributes(box.path("src")));
-      expect(statSync(`${mnt}/one/big`).ino).toBe(statSync(`${mnt}/one/d/link`).ino);
+      isTheTree(`${mnt}/one`);
       box.ok(box.run(alcove(label, ["umount", mnt]), { timeout: 20_000 }));
       await waitFor(() => !mounted());
       // The lock goes with the process.
@@ -128,7 +169,49 @@ await main();
           readFileSync(box.path("repo/lock.roster"), "utf8") === "{}",
       );
     });
+
+    test(`${label}: over WebDAV the same files, and byte ranges, until a signal`, async () => {
+      const [command, ...args] = alcove(label, ["mount", "--webdav", "-f", "repo::one"]);
+      const child = spawn(command!, args, { cwd: box.dir, env: box.env as NodeJS.ProcessEnv });
+      children.push(child);
+      let out = "";
+      child.stdout.on("data", (text) => {
+        out += text;
+      });
+      await waitFor(() => out.includes("\n"));
+      const url = out.trim();
+      expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/[0-9a-f]{24}\/$/);
+      const [big, range, many] = await Promise.all([
+        curl([`${url}big | md5sum`]),
+        curl(["-r", "4000000-4000999", `${url}d/link | md5sum`]),
+        curl(["-X", "PROPFIND", "-H", "Depth:1", `${url}many/`]),
+      ]);
+      expect(big).toBe(sh("md5sum < src/big"));
+      expect(range).toBe(sh("tail -c +4000001 src/big | head -c 1000 | md5sum"));
+      expect(many.match(/<D:href>/g)?.length).toBe(401);
+      const ended = new Promise((resolve) => child.on("close", (code) => resolve(code)));
+      child.kill("SIGTERM");
+      expect(await ended).toBe(0);
+    });
   }
+
+  test("--webdav goes into the background, too, and only without it a mount point is needed", async () => {
+    const started = box.ok(box.run(alcove("node", ["mount", "--webdav=127.0.0.1:0", "repo", "many"])));
+    const url = started.stdout.trim();
+    const served = () => sh("grep -lsz -- --webdav=127.0.0.1:0 /proc/[0-9]*/cmdline | cut -d/ -f3 || true");
+    const pid = served()
+      .split("\n")
+      .find((p) => p && sh(`readlink /proc/${p}/cwd || true`).trim() === box.dir);
+    try {
+      expect(await curl([`${url}two/many/f7`])).toBe("7\n");
+      expect(await curl(["-o", "/dev/null", "-w", "%{http_code}", `${url}two/more`])).toBe("404");
+    } finally {
+      process.kill(Number(pid));
+    }
+    await waitFor(() => !existsSync(`/proc/${pid}/cwd`));
+    const none = box.run(alcove("node", ["mount", "repo"]));
+    expect([none.code, none.stderr]).toEqual([2, expect.stringContaining("required: MOUNTPOINT")]);
+  });
 
   test("patterns, --strip-components, versions and -o options", async () => {
     const run = (args: string[]) => box.ok(box.run(alcove("node", ["mount", ...args]), { timeout: 60_000 }));
@@ -196,21 +279,24 @@ await main();
 
   const worldAccessible = existsSync("/dev/fuse") && (statSync("/dev/fuse").mode & 0o006) === 0o006;
   describe.skipIf(!user || !worldAccessible)("as an ordinary user", () => {
-    for (const way of ["", "none"]) {
-      test(way ? "through python3 or perl" : "through FFI", async () => {
-        sh(`rm -rf theirs; mkdir theirs; cp -a repo theirs/repo; mkdir theirs/mnt; chown -R ${user} theirs`);
-        const env = `ALCOVE_FFI=${way} HOME=${box.path("theirs")} BORG_BASE_DIR=${box.path("theirs")}`;
-        const command = alcove("node", ["mount", "repo::one", "mnt"]).join(" ");
-        const there = box.path("theirs/mnt");
+    const there = box.path("theirs/mnt");
+    const start = (label: RuntimeLabel, ffi: string): boolean => {
+      const command = alcove(label, ["mount", "repo::one", "mnt"]);
+      const [program = "", ...args] = command;
+      const runs = ["setpriv", "--reuid", user!, "--clear-groups", program, "--version"];
+      if (box.run(runs, { timeout: 20_000 }).code !== 0) return false; // the runtime is where this user cannot go
+      sh(`rm -rf theirs; mkdir theirs; cp -a repo theirs/repo; mkdir theirs/mnt; chown -R ${user} theirs`);
+      as(user, `cd theirs && ALCOVE_FFI=${ffi} timeout 60 ${[program, ...args].join(" ")}`);
+      return true;
+    };
+    for (const [label, ffi] of [...labels.map((l) => [l, ""] as const), [labels[0]!, "none"] as const]) {
+      test(`${label}, ${ffi ? "through python3 or perl" : "through FFI"}: the same tree`, ({ skip }) => {
         try {
-          sh(`cd theirs && setpriv --reuid ${user} --clear-groups env ${env} timeout 60 ${command}`);
-          const list = sh(
-            `setpriv --reuid ${user} --clear-groups sh -c 'cd ${there} && md5sum many/* big empty'`,
-          );
-          expect(list).toBe(sh("cd src && md5sum many/* big empty"));
-          sh(`cd theirs && setpriv --reuid ${user} --clear-groups fusermount3 -u mnt`);
+          if (!start(label, ffi)) skip();
+          isTheTree(there, user);
+          as(user, "cd theirs && fusermount3 -u mnt");
         } finally {
-          spawnSync("umount", ["-l", there], { timeout: 5000 });
+          spawnSync("umount", ["-l", there], { timeout: 5000, stdio: "ignore" });
         }
       });
     }
