@@ -2,12 +2,13 @@
 // cache are committed together, now and then and at the end.
 import { ChunkStore } from "../src/archive/chunk-store.ts";
 import type { Manifest } from "../src/archive/manifest.ts";
-import { cacheManifest, openCache } from "../src/archive/session.ts";
+import { openCache } from "../src/archive/session.ts";
 import { Statistics } from "../src/archive/stats.ts";
 import type { Cache } from "../src/cache/cache.ts";
 import type { Environment } from "../src/crypto/environment.ts";
 import { DASHES, repositoryTotals, STATS_HEADER, statisticsLine, totalsText } from "./archive-output.ts";
 import type { Args } from "./args.ts";
+import { beginCache, commitCache } from "./cache-transaction.ts";
 import type { Context } from "./context.ts";
 
 export interface Changing {
@@ -48,12 +49,11 @@ export async function withChanges<T>(
         compact: false,
         saveSpace: args.has("save-space") && args.flag("save-space"),
       });
-      cache.commit(cacheManifest(manifest));
-      cache.beginTxn();
+      commitCache(ctx, cache, manifest);
       pending = 0;
       last = performance.now();
     };
-    cache.beginTxn();
+    beginCache(ctx, cache);
     return await work({
       cache,
       manifest,

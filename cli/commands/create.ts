@@ -19,6 +19,7 @@ import { fs, groupId, Stat, userId } from "../../src/runtime/index.ts";
 import { adHocCache } from "../adhoc.ts";
 import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
 import type { Args } from "../args.ts";
+import { beginCache, commitCache } from "../cache-transaction.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser, workerCount } from "../identity.ts";
 import { createMatcher } from "../patterns.ts";
@@ -82,7 +83,7 @@ async function backUp(
   const chunker = parseChunkerParams(String(args.value("chunker-params")));
   const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
   const cwd = process.cwd();
-  cache.beginTxn();
+  beginCache(ctx, cache);
   const writer = new ArchiveWriter({
     manifest,
     store,
@@ -93,8 +94,7 @@ async function backUp(
         ? ["fixed", chunker.blockSize, chunker.headerSize]
         : ["buzhash", chunker.minExp, chunker.maxExp, chunker.maskBits, chunker.windowSize],
     commitCache: async () => {
-      cache.commit({ id: manifest.id, timestamp: manifest.timestamp! });
-      cache.beginTxn();
+      commitCache(ctx, cache, manifest);
     },
   });
   const progress = ctx.archiveProgress(await expected(manifest, args.location.archive!, ctx));

@@ -2,13 +2,14 @@
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { checkArchiveName } from "../../src/archive/create.ts";
 import { storedParams } from "../../src/archive/recreate.ts";
-import { cacheManifest, openCache } from "../../src/archive/session.ts";
+import { openCache } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";
 import { importTar } from "../../src/archive/tar-import.ts";
 import { ArchiveWriter } from "../../src/archive/writer.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
 import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
 import type { Args } from "../args.ts";
+import { beginCache, commitCache } from "../cache-transaction.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser } from "../identity.ts";
 import { withManifest } from "../repository.ts";
@@ -29,7 +30,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
         progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
       });
       try {
-        cache.beginTxn();
+        beginCache(ctx, cache);
         const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
         const writer = new ArchiveWriter({
           manifest,
@@ -38,8 +39,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
           identity: { cmdline: commandLine(ctx), cwd: process.cwd(), ...hostAndUser(ctx.env) },
           chunkerParams: storedParams(chunker),
           commitCache: async () => {
-            cache.commit(cacheManifest(manifest));
-            cache.beginTxn();
+            commitCache(ctx, cache, manifest);
           },
         });
         const progress = ctx.archiveProgress();

@@ -11,6 +11,7 @@ import { parseCompression, prepareCodecs } from "../../src/compress/index.ts";
 import { ArchiveDoesNotExist, CommandError } from "../../src/errors.ts";
 import { DASHES, repositoryTotals, STATS_HEADER, statisticsLine, totalsText } from "../archive-output.ts";
 import type { Args } from "../args.ts";
+import { commitCache } from "../cache-transaction.ts";
 import { type Changing, withChanges } from "../changing.ts";
 import type { Context } from "../context.ts";
 import { commandLine, hostAndUser } from "../identity.ts";
@@ -120,8 +121,7 @@ async function recreate(
     identity: { cmdline: source.metadata.cmdline, cwd: source.metadata.cwd, ...hostAndUser(ctx.env) },
     chunkerParams: recreator.targetParams(source),
     commitCache: async () => {
-      cache.commit({ id: manifest.id, timestamp: manifest.timestamp! });
-      cache.beginTxn();
+      commitCache(ctx, cache, manifest);
     },
   });
   await recreator.copy(source, writer, store.stats);

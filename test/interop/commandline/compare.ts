@@ -223,5 +223,6 @@ export function expand(lab: Lab, word: string): string {
     .replace(/^REPO(?=$|::)/, join(lab.work, "repo"))
     .replace(/^ENC(?=$|::)/, join(lab.work, "enc"))
     .replace(/^MANY(?=$|::)/, join(lab.work, "many"))
-    .replace(/(^|=|:|,)W(?=$|\/)/, `$1${lab.work}`);
+    .replace("ssh://host/W", `ssh://host${lab.work}`)
+    .replace(/(^| |=|:|,)W(?=$|\/)/, `$1${lab.work}`);
 }

@@ -4,16 +4,18 @@ import { expect } from "vitest";
 import { type Behaviour, type Entries, keysInOrder } from "./compare.ts";
 import { type Lab, write } from "./lab.ts";
 
-const patternsFile = (lab: Lab) =>
-  void write(lab.path("w", "patterns"), "- src/sub/deep\n+ src/sub\n- src\n");
-const excludeFile = (lab: Lab) => void write(lab.path("w", "exclude"), "# comment\nsrc/sub\n\n*.tmp\n");
+/** The files that --exclude-from and --patterns-from are given. */
+export function patternFiles(lab: Lab): void {
+  write(lab.path("w", "patterns"), "- src/sub/deep\n+ src/sub\n- src\n");
+  write(lab.path("w", "exclude"), "# comment\nsrc/sub\n\n*.tmp\n");
+}
 
 /** The four ways to give patterns, and further the same for every command that takes them. */
 export const patterns = (more: Omit<Behaviour, "with">): Record<string, Behaviour> => ({
   "--exclude": { ...more, with: ["-e", "src/sub", "--exclude", "*/b"] },
-  "--exclude-from": { ...more, with: ["--exclude-from", "W/exclude"], prepare: excludeFile },
+  "--exclude-from": { ...more, with: ["--exclude-from", "W/exclude"], prepare: patternFiles },
   "--pattern": { ...more, with: ["--pattern", "+ src/sub", "--pattern", "- src/*"] },
-  "--patterns-from": { ...more, with: ["--patterns-from", "W/patterns"], prepare: patternsFile },
+  "--patterns-from": { ...more, with: ["--patterns-from", "W/patterns"], prepare: patternFiles },
 });
 
 /** The options that choose archives. */
