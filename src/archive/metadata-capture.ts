@@ -61,7 +61,7 @@ export class MetadataCollector {
     this.options = options;
     const wanted = options.flags !== false || options.xattrs !== false || options.acls !== false;
     if (isLinux && wanted && !libc()) this.tools = new ToolReader();
-    const limits = isLinux && wanted ? metadataLimits("save") : undefined;
+    const limits = wanted ? metadataLimits("save", options) : undefined;
     if (limits !== undefined) options.onLimits?.(limits);
   }
 

@@ -77,7 +77,7 @@ export class MetadataRestorer {
   constructor(options: RestoreOptions = {}) {
     this.options = options;
     if (isLinux && !libc()) this.writer = new ToolWriter();
-    const limits = isLinux ? metadataLimits("restore") : undefined;
+    const limits = metadataLimits("restore", options);
     if (limits !== undefined) options.onLimits?.(limits);
   }
 
@@ -102,8 +102,9 @@ export class MetadataRestorer {
       });
     }
     const place = attributePlace(target);
-    if (options.acls !== false && !link) this.acls(place, path, item);
-    if (options.xattrs !== false) {
+    // Elsewhere there is no way to them: the sentence about the limits says so, once.
+    if (options.acls !== false && !link && isLinux) this.acls(place, path, item);
+    if (options.xattrs !== false && isLinux) {
       for (const [key, value] of item.xattrs ?? []) {
         this.setXattr(place, path, key, value ?? new Uint8Array(0), `extended attribute ${key}`, () => false);
       }

@@ -9,7 +9,7 @@ import { FS_APPEND_FL, FS_IMMUTABLE_FL, FS_NODUMP_FL } from "./constants.ts";
 import { systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
-import { runtime } from "./platform.ts";
+import { isLinux, runtime } from "./platform.ts";
 import { devMajor, devMinor, S_IFBLK, S_IFIFO, S_IFMT, splitNs } from "./stat.ts";
 
 const known = new Map<string, string | null>();
@@ -253,8 +253,9 @@ export function makeNode(path: string, mode: number, rdev: number | bigint): voi
   if (!findTool(program)) throw systemError(program, 38 /* ENOSYS */, path);
   const numbers =
     type === S_IFIFO ? "" : ` ${type === S_IFBLK ? "b" : "c"} ${devMajor(rdev)} ${devMinor(rdev)}`;
-  const permissions = (mode & 0o777).toString(8).padStart(4, "0");
-  const script = `${program} -m ${permissions} -- ${shellWord(path)}${numbers}\n`;
+  // Not by -m, which the mknod of the BSDs and macOS has not.
+  const umask = (~mode & 0o777).toString(8).padStart(4, "0");
+  const script = `umask ${umask}; ${program} -- ${shellWord(path)}${numbers}\n`;
   const { complaints } = run("sh", ["-s"], fsEncode(script));
   if (complaints.length > 0) {
     const errno = /permitted|denied/.test(complaints[0]!) ? 1 : /exists/.test(complaints[0]!) ? 17 : 22;
@@ -262,23 +263,46 @@ export function makeNode(path: string, mode: number, rdev: number | bigint): voi
   }
 }
 
+/** Which kinds of attributes are wanted: not with --noxattrs, --noacls, --noflags. */
+export interface WantedAttributes {
+  xattrs?: boolean;
+  acls?: boolean;
+  flags?: boolean;
+}
+
 /**
  * One sentence on what of a file's metadata cannot be saved (or restored) on this machine, and what would help;
  * undefined where nothing is lost.
  */
-export function metadataLimits(direction: "save" | "restore"): string | undefined {
+export function metadataLimits(direction: "save" | "restore", wanted: WantedAttributes): string | undefined {
   if (libc()) return undefined;
-  const lost: string[] = [];
   const save = direction === "save";
-  // Deno's own file functions know text only; Node's and Bun's take bytes.
-  if (runtime.name === "deno") lost.push("names that are not UTF-8 (run deno with --allow-ffi)");
-  if (!findTool(save ? "getfattr" : "setfattr") || !findTool("xargs")) {
-    lost.push("extended attributes, capabilities and ACLs (install the package attr)");
+  const attributes = [
+    wanted.xattrs !== false ? "extended attributes" : "",
+    wanted.xattrs !== false && isLinux ? "capabilities" : "",
+    wanted.acls !== false ? "ACLs" : "",
+  ].filter(Boolean);
+  const lost: string[] = [];
+  if (isLinux) {
+    // Deno's own file functions know text only; Node's and Bun's take bytes.
+    if (runtime.name === "deno") lost.push("names that are not UTF-8 (run deno with --allow-ffi)");
+    const withoutTools = !findTool(save ? "getfattr" : "setfattr") || (save && !findTool("xargs"));
+    if (attributes.length > 0 && withoutTools) lost.push(`${listed(attributes)} (install the package attr)`);
+    if (wanted.flags !== false && !findTool(save ? "lsattr" : "chattr"))
+      lost.push("file flags (install e2fsprogs)");
+    if (!save && !findTool("touch")) lost.push("nanoseconds of times (install coreutils)");
+    if (!save && !findTool("mknod")) lost.push("device nodes (install coreutils)");
+    if (!save && !findTool("mkfifo")) lost.push("fifos (install coreutils)");
+    if (lost.length === 0) return undefined;
+    return `This runtime cannot call the C library, so these cannot be ${save ? "saved" : "restored"}: ${lost.join("; ")}.`;
   }
-  if (!findTool(save ? "lsattr" : "chattr")) lost.push("file flags (install e2fsprogs)");
-  if (!save && !findTool("touch")) lost.push("nanoseconds of times (install coreutils)");
-  if (!save && !findTool("mknod")) lost.push("device nodes (install coreutils)");
-  if (!save && !findTool("mkfifo")) lost.push("fifos (install coreutils)");
-  if (lost.length === 0) return undefined;
-  return `This runtime cannot call the C library, so these cannot be ${save ? "saved" : "restored"}: ${lost.join("; ")}.`;
+  if (wanted.flags !== false) attributes.push("file flags");
+  if (!save) attributes.push("nanoseconds of times");
+  if (attributes.length === 0) return undefined;
+  return `On this operating system (${runtime.os}) these cannot be ${save ? "saved" : "restored"}: ${listed(attributes)}.`;
+}
+
+/** "a", "a and b", "a, b and c" */
+function listed(words: readonly string[]): string {
+  return words.length < 2 ? words.join() : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
