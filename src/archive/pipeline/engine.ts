@@ -34,6 +34,10 @@ import { ChunkSealing } from "./sealing.ts";
 const MAX_BATCH_CHUNKS = 512;
 const MAX_PLANNED = 1024;
 const RECENT_LIMIT = 1 << 14;
+// What is touched stays resident: the buffer has room for twice the largest chunk, but small files are gathered in its
+// first part, large ones are read on by this much at a time, and a slot is handed over long before it is full.
+const READ_BYTES = 4 << 20;
+const SLOT_BYTES = 1 << 20;
 
 /** How the engine reaches files; src/runtime gives the real one. */
 export interface FileSource {
@@ -108,6 +112,7 @@ export class Engine {
   #index: HashIndex;
   readonly #buffer: number;
   readonly #capacity: number;
+  readonly #gather: number;
   readonly #table: number;
   readonly #ids: number;
   #nonce = 0;
@@ -135,6 +140,7 @@ export class Engine {
     );
     this.#index = HashIndex.attach(setup.index);
     this.#capacity = setup.bufferBytes;
+    this.#gather = Math.min(READ_BYTES, setup.bufferBytes);
     this.#buffer = core.alloc(setup.bufferBytes);
     this.#table = core.alloc(MAX_BATCH_CHUNKS * 8);
     this.#ids = core.alloc(MAX_BATCH_CHUNKS * 32);
@@ -153,7 +159,7 @@ export class Engine {
   /** Processes the files of a job in order; every file gives its chunk records and one end or error record. */
   *run(requests: Iterable<ReadRequest>): Generator<Need, void> {
     for (const request of requests) {
-      if (this.#used > 0 && this.#used + request.size > this.#capacity) yield* this.#flush();
+      if (this.#used > 0 && this.#used + request.size > this.#gather) yield* this.#flush();
       yield* this.#file(request);
     }
     yield* this.#flush();
@@ -203,7 +209,7 @@ export class Engine {
       let have = 0;
       let ended = false;
       const start = this.#buffer + this.#used;
-      const room = this.#capacity - this.#used;
+      const room = this.#gather - this.#used;
       while (have < room) {
         const n = this.#read(fd, start + have, room - have);
         if (n === 0) {
@@ -248,8 +254,9 @@ export class Engine {
     let ended = false;
     let scanned = 0;
     while (!ended) {
-      while (have < this.#capacity) {
-        const n = this.#read(fd, this.#buffer + have, this.#capacity - have);
+      const limit = Math.min(have + READ_BYTES, this.#capacity);
+      while (have < limit) {
+        const n = this.#read(fd, this.#buffer + have, limit - have);
         if (n === 0) {
           ended = true;
           break;
@@ -391,6 +398,7 @@ export class Engine {
       else this.#chunkRecord(plan.kind, plan.length, plan.entryBytes, plan.idAt);
     }
     this.#planned.length = 0;
+    if (this.slot.entryPos >= SLOT_BYTES) yield "slot";
   }
 
   #chunkRecord(kind: number, size: number, entryBytes: number, idAt: number): void {
