@@ -3,6 +3,7 @@
 // one they get what was fetched, still sealed, for files that are small. Large ones are written in this thread.
 import { coreModule } from "../core/index.ts";
 import { AlcoveError, type AlcoveWarning, errorFromRemote } from "../errors.ts";
+import type { Repository } from "../repository/types.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
 import type { ExtractTree } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
@@ -91,6 +92,11 @@ interface LocatingRepository {
   segmentPath(segment: number): string;
 }
 
+/** A remote repository: gives what was announced with preload() and is here already. */
+interface AnnouncingRepository {
+  arrived(id: Uint8Array): Uint8Array | undefined;
+}
+
 /** What a worker is given of a file. */
 export interface WorkerFile {
   item: Item;
@@ -123,6 +129,10 @@ export interface SentError {
 const BATCH_FILES = 64;
 const BATCH_BYTES = 4 << 20;
 const BATCHES_PER_WORKER = 3;
+/** Of a remote repository, before another worker is started: opening and writing small files takes less than to
+ *  receive them, and a worker costs 0.15 s of CPU before it has done anything. */
+const PATIENT_BATCHES = 16;
+const PATIENT_BYTES = 16 << 20;
 /** A file of a remote repository that travels by message is at most this many bytes and objects. */
 const SMALL_BYTES = 4 << 20;
 const SMALL_CHUNKS = 8;
@@ -162,8 +172,8 @@ export class ExtractLanes implements FileLane {
   readonly #done: FileDone;
   readonly #start: () => void;
   readonly #workers: number;
-  readonly #threads: { thread: Thread; load: number }[] = [];
-  readonly #open = new Map<number, { files: Item[]; lane: number }>();
+  readonly #threads: { thread: Thread; load: number; bytes: number }[] = [];
+  readonly #open = new Map<number, { files: Item[]; lane: number; bytes: number }>();
   #batch: WorkerFile[] = [];
   #items: Item[] = [];
   /** Objects of the batch and their ids, by turns. */
@@ -190,7 +200,7 @@ export class ExtractLanes implements FileLane {
         (e) => this.#fail(e),
         (m) => this.#result(i, m as WorkerResult),
       );
-      this.#threads.push({ thread, load: 0 });
+      this.#threads.push({ thread, load: 0, bytes: 0 });
     };
     // What comes over a link may be too little for all of them, or too large for any.
     if (!objects.repository.isRemote) while (this.#threads.length < workers) this.#start();
@@ -213,9 +223,11 @@ export class ExtractLanes implements FileLane {
     const chunks = item.chunks ?? [];
     const sizes: number[] = [];
     if (chunks.length === 0) return sizes;
-    const ids = chunks.map((c) => c.id);
-    for await (const blob of this.#objects.repository.getMany(ids, { preloaded: true })) {
-      this.#fetched.push(ids[sizes.length]!, blob!);
+    const repository = this.#objects.repository as Repository & Partial<AnnouncingRepository>;
+    for (const { id } of chunks) {
+      let blob = repository.arrived?.(id);
+      if (!blob) for await (const got of repository.getMany([id], { preloaded: true })) blob = got;
+      this.#fetched.push(id, blob!);
       sizes.push(blob!.length);
       this.#bytes += blob!.length;
     }
@@ -268,14 +280,15 @@ export class ExtractLanes implements FileLane {
   async #send(): Promise<void> {
     if (this.#batch.length === 0) return;
     let lane = this.#idlest();
-    while (this.#threads[lane]!.load >= BATCHES_PER_WORKER) {
+    while (!this.#room(lane)) {
       await this.#wait();
       lane = this.#idlest();
     }
     if (this.#failure) throw this.#failure;
     const batch = this.#next++;
-    this.#open.set(batch, { files: this.#items, lane });
+    this.#open.set(batch, { files: this.#items, lane, bytes: this.#bytes });
     this.#threads[lane]!.load++;
+    this.#threads[lane]!.bytes += this.#bytes;
     const message: WorkerBatch = { batch, files: this.#batch };
     if (this.#fetched.length > 0) {
       const objects = this.#gathered();
@@ -286,13 +299,19 @@ export class ExtractLanes implements FileLane {
     this.#bytes = 0;
   }
 
+  #room(lane: number): boolean {
+    const worker = this.#threads[lane];
+    if (!worker) return false;
+    if (!this.#objects.repository.isRemote) return worker.load < BATCHES_PER_WORKER;
+    return worker.load < PATIENT_BATCHES && worker.bytes < PATIENT_BYTES;
+  }
+
   /** The worker with the fewest batches; another one is started where all have some waiting. */
   #idlest(): number {
     let best = 0;
     for (let i = 1; i < this.#threads.length; i++)
       if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
-    const enough = this.#threads.length > 0 && this.#threads[best]!.load < BATCHES_PER_WORKER;
-    if (enough || this.#threads.length >= this.#workers) return best;
+    if (this.#room(best) || this.#threads.length >= this.#workers) return best;
     this.#start();
     return this.#threads.length - 1;
   }
@@ -320,6 +339,7 @@ export class ExtractLanes implements FileLane {
     if (!open) return;
     this.#open.delete(result.batch);
     this.#threads[lane]!.load--;
+    this.#threads[lane]!.bytes -= open.bytes;
     result.files.forEach(({ bytes, warnings }, i) => {
       this.#done(
         open.files[i]!,

@@ -9,7 +9,7 @@ import { Float } from "../format/msgpack.ts";
 import type { CheckOptions, CommitOptions, Repository } from "../repository/types.ts";
 import { RpcConnection } from "./connection.ts";
 import { errorFromFailure } from "./failures.ts";
-import { asBytes, asIds, asNumber, LIST_SCAN_LIMIT, MAX_DATA_SIZE } from "./framing.ts";
+import { asBytes, asIds, asNumber, LIST_SCAN_LIMIT, MAX_DATA_SIZE, noBytes } from "./framing.ts";
 import { GetQueue } from "./getqueue.ts";
 import { closedHint } from "./hints.ts";
 import { RecordReader, type RemoteRecord } from "./records.ts";
@@ -103,7 +103,12 @@ export class RemoteRepository implements Repository {
       uploadBuffer: (options.uploadBuffer ?? 0) * 1024 * 1024,
       toError: (failure) => errorFromFailure(failure, this.displayPath),
     });
-    this.gets = new GetQueue(async (id) => asBytes(await this.connection.get(id), "get"));
+    this.gets = new GetQueue((id, done) =>
+      this.connection.get(id, {
+        resolve: (result) => done(result instanceof Uint8Array ? result : noBytes("get")),
+        reject: done,
+      }),
+    );
   }
 
   get idHex(): string {
@@ -234,6 +239,11 @@ export class RemoteRepository implements Repository {
 
   preload(ids: Uint8Array[]): void {
     this.gets.preload(ids);
+  }
+
+  /** Takes an object that was announced with preload() if it is here already; undefined if getMany() has to wait. */
+  arrived(id: Uint8Array): Uint8Array | undefined {
+    return this.gets.arrived(id);
   }
 
   /** The data is copied before it waits to be sent, so the caller may reuse its buffer at once. */

@@ -184,7 +184,11 @@ function withTail(packer: Packer, value: unknown): Uint8Array[] {
 /** A result that has to be bytes. @throws UnexpectedRPCDataFormatFromServer */
 export function asBytes(value: unknown, method: string): Uint8Array {
   if (value instanceof Uint8Array) return value;
-  throw new UnexpectedRPCDataFormatFromServer(`${method} gave no bytes`);
+  throw noBytes(method);
+}
+
+export function noBytes(method: string): Error {
+  return new UnexpectedRPCDataFormatFromServer(`${method} gave no bytes`);
 }
 
 /** A result that has to be a count. @throws UnexpectedRPCDataFormatFromServer */
