@@ -16,7 +16,7 @@ import {
   percentSink,
 } from "./output/progress.ts";
 import type { Prompter } from "./output/prompts.ts";
-import { type OutStream, replaceSurrogates } from "./output/stream.ts";
+import { forTerminal, type OutStream, replaceSurrogates } from "./output/stream.ts";
 
 export interface Program {
   /** "alcove", or "borg" where it was started by that name. */
@@ -132,8 +132,9 @@ export class Context {
     this.stdout.write(`${jsonLine(data, { sortKeys: true })}\n`);
   }
 
+  /** A line, or several, on stdout. Names in it cannot steer a terminal; piped, it is what Borg prints. */
   print(text: string): void {
-    this.stdout.write(`${text}\n`);
+    this.stdout.write(`${this.stdout.isTTY ? forTerminal(text) : text}\n`);
   }
 
   /** progress_percent of one operation. */

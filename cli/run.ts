@@ -9,7 +9,7 @@ import { classify, EXIT_ERROR, ExitStatus } from "./exit.ts";
 import { Logger } from "./output/log.ts";
 import { ProgressLine } from "./output/progress.ts";
 import { Prompter } from "./output/prompts.ts";
-import { MemoryStream, type OutStream } from "./output/stream.ts";
+import { forTerminal, MemoryStream, type OutStream } from "./output/stream.ts";
 import { type Parsed, parse } from "./parse.ts";
 import { SignalAbort } from "./signals.ts";
 import { UsageError } from "./usage.ts";
@@ -34,7 +34,7 @@ export async function runCommandLine(argv: readonly string[], world: Surrounding
   const words = world.program.name === "borgfs" ? ["mount", ...argv] : argv;
   let parsed: Parsed;
   let args: Args;
-  const say = (line: string) => world.stderr.write(`${line}\n`);
+  const say = (line: string) => world.stderr.write(`${world.stderr.isTTY ? forTerminal(line) : line}\n`);
   const exit = new ExitStatus(world.env);
   try {
     parsed = parse(words);

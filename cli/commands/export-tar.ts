@@ -35,7 +35,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
       },
     };
     if (ctx.showProgress) {
-      ctx.message("extract").output("Calculating size");
+      progress.note("Calculating size");
       total = await exportedSize(archive, options);
     }
     await writeThrough(ctx, file, tarFilter(args.text("tar-filter")!, file, false), (write) =>

@@ -21,10 +21,12 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     let total = 0;
     let done = 0;
     if (ctx.showProgress) {
-      ctx.message("extract").output("Calculating total archive size for the progress indicator");
+      progress.note("Calculating total archive size for the progress indicator");
       total = await extractedSize(archive, { matches, stripComponents, parts });
     }
-    const permissions = ctx.percent("extract.permissions", "Setting directory permissions");
+    const permissions = args.flag("dry-run")
+      ? undefined
+      : ctx.percent("extract.permissions", "Setting directory permissions");
     await new Extractor(archive, {
       root: process.cwd(),
       matches,
@@ -51,10 +53,10 @@ export async function run(args: Args, ctx: Context): Promise<void> {
         done += bytes;
         progress.show(done, total, [replaceSurrogates(path)]);
       },
-      onDirectory: (n, of) => permissions.show(n, of),
+      onDirectory: (n, of) => permissions?.show(n, of),
     }).run();
     progress.finish();
-    permissions.finish();
+    permissions?.finish();
     for (const pattern of matcher.unmatchedIncludePatterns())
       ctx.warn(new IncludePatternNeverMatched(pattern));
   });

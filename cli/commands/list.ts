@@ -5,6 +5,7 @@ import { ArchiveFormatter } from "../archive-format.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
 import type { Json } from "../output/json.ts";
+import { forTerminal } from "../output/stream.ts";
 import { type OpenedManifest, withManifest } from "../repository.ts";
 import { selectArchives } from "../select-archives.ts";
 
@@ -38,5 +39,8 @@ async function listArchives(args: Args, ctx: Context, { manifest }: OpenedManife
     ctx.printJson({ ...basicDocument(manifest), archives: data });
     return;
   }
-  for (const info of archives) ctx.stdout.writeBytes(fsEncode(await formatter.line(info)));
+  for (const info of archives) {
+    const line = await formatter.line(info);
+    ctx.stdout.writeBytes(fsEncode(ctx.stdout.isTTY ? forTerminal(line) : line));
+  }
 }

@@ -111,7 +111,7 @@ export class Logger {
   /** Text as it is, outside of all loggers (prompts, usage). */
   raw(text: string): void {
     this.beforeLine?.();
-    this.stream.write(text);
+    this.stream.write(this.stream.isTTY ? forTerminal(text) : text);
   }
 
   private line(text: string): void {

@@ -5,7 +5,7 @@
 import type { Progress, ProgressSink } from "../../src/repository/types.ts";
 import { type Json, JsonFloat } from "./json.ts";
 import type { Logger } from "./log.ts";
-import { type OutStream, replaceSurrogates } from "./stream.ts";
+import { forTerminalLine, type OutStream, replaceSurrogates } from "./stream.ts";
 import { truncateMiddle, width } from "./text.ts";
 
 /** One line that is written again and again, and wiped before anything else is written to the terminal. */
@@ -18,13 +18,15 @@ export class ProgressLine {
 
   /** `fixed` is always shown; `rest` is cut in its middle to what room is left. */
   show(fixed: string, rest = ""): void {
-    const columns = this.stream.columns();
-    if (!this.stream.isTTY || columns === undefined) {
+    const columns = this.stream.columns() ?? 80;
+    if (!this.stream.isTTY) {
       this.stream.write(`${fixed}${replaceSurrogates(rest)}\r`);
       return;
     }
-    const room = Math.max(0, columns - 1 - width(fixed));
-    const text = fixed + truncateMiddle(replaceSurrogates(rest), room);
+    // What is always shown may hold the name of an archive.
+    const shown = forTerminalLine(fixed);
+    const room = Math.max(0, columns - 1 - width(shown));
+    const text = shown + truncateMiddle(forTerminalLine(rest), room);
     const used = width(text);
     this.stream.write(`\r${text}${" ".repeat(Math.max(0, this.shown - used))}\r`);
     this.shown = used;
@@ -96,6 +98,14 @@ export class PercentProgress {
       const leftText = left === undefined ? "" : `, ${duration(left)} left`;
       this.ctx.line.show(`${this.label} ${percent.toFixed(1).padStart(5)}%${leftText} `, info.join(" "));
     }
+  }
+
+  /** Says what is done before there is a percentage. */
+  note(message: string): void {
+    if (!this.ctx.enabled) return;
+    if (this.ctx.log.json) {
+      this.ctx.log.record({ message, current: 0, total: 0, info: null, ...this.common(false) });
+    } else this.ctx.line.show(message);
   }
 
   finish(): void {

@@ -101,6 +101,11 @@ export function forTerminal(text: string): string {
   });
 }
 
+/** The same for what must stay on one line: line ends and tabs are shown as escapes too. */
+export function forTerminalLine(text: string): string {
+  return forTerminal(text).replaceAll("\n", "\\n").replaceAll("\t", "\\t");
+}
+
 function pause(milliseconds: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
 }
