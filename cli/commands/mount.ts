@@ -6,13 +6,14 @@ import process from "node:process";
 import type { ArchiveInfo, Manifest, SortKey } from "../../src/archive/manifest.ts";
 import { ArchiveDoesNotExist, CommandError } from "../../src/errors.ts";
 import { announceReady, isDaemon, startDaemon } from "../../src/mount/daemon.ts";
-import type { FileSystemOptions } from "../../src/mount/filesystem.ts";
+import type { FileSystem, FileSystemOptions } from "../../src/mount/filesystem.ts";
 import {
   alreadyMounted,
   checkMountPoint,
   detach,
   needsReceiver,
   receiverCommand,
+  usesSshfs,
 } from "../../src/mount/mounting.ts";
 import { type MountOptions, parseMountOptions } from "../../src/mount/options.ts";
 import { serveMount } from "../../src/mount/serve.ts";
@@ -49,7 +50,7 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
     await serveHttp(options, args, ctx);
     return undefined;
   }
-  if (needsReceiver()) {
+  if (needsReceiver() && !usesSshfs()) {
     return become(receiverCommand(directory, options, selfCommand(process.argv.slice(2), true)), ctx);
   }
   try {
@@ -68,7 +69,7 @@ async function serve(directory: string, options: MountOptions, args: Args, ctx: 
     const chosen = selectArchives(manifest, args);
     const source = await repositorySource(manifest, chosen, (message) => log("warning", `mount: ${message}`));
     ctx.log.info("Mounting filesystem");
-    ended = await serveMount(source, {
+    const serving = {
       directory,
       mount: options,
       fileSystem: {
@@ -78,11 +79,13 @@ async function serve(directory: string, options: MountOptions, args: Args, ctx: 
       },
       log,
       signal: ctx.signal,
-      onReady: (fs) => {
+      onReady: (fs: FileSystem) => {
         ctx.onInfo(() => fs.report().join("\n"));
         if (isDaemon()) announceReady((text) => ctx.stdout.write(text));
       },
-    });
+    };
+    if (usesSshfs()) await (await import("../../src/mount/sshfs.ts")).serveSshfs(source, serving);
+    else ended = await serveMount(source, serving);
   });
   // The repository is closed; what is left is a thread that cannot be woken.
   if (!ended) process.kill(process.pid, "SIGKILL");
@@ -124,7 +127,7 @@ function background(directory: string, options: MountOptions | undefined, ctx: C
   const self = selfCommand(process.argv.slice(2), true);
   const passphraseFd = Number.parseInt(ctx.env["BORG_PASSPHRASE_FD"] ?? "", 10);
   return startDaemon({
-    command: options && needsReceiver() ? receiverCommand(directory, options, self) : self,
+    command: options && needsReceiver() && !usesSshfs() ? receiverCommand(directory, options, self) : self,
     env: ctx.env,
     inherit: passphraseFd > 2 ? [passphraseFd] : [],
     interactive: process.stdin.isTTY === true,

@@ -109,19 +109,19 @@ export class BatchOpener {
   #run(ids: readonly Uint8Array[], found: (Uint8Array | undefined)[]): void {
     const staged = this.#staged;
     if (this.#mac) {
-      staged.forEach((s, i) => this.#entry(i, s.at, s.length + IV_SIZE));
+      for (const [i, s] of staged.entries()) this.#entry(i, s.at, s.length + IV_SIZE);
       this.#mac.many(this.#table, staged.length, this.#digests);
-      staged.forEach((s, i) => this.#compare(s, i, s.blob.subarray(1, 1 + MAC_SIZE)));
+      for (const [i, s] of staged.entries()) this.#compare(s, i, s.blob.subarray(1, 1 + MAC_SIZE));
       this.#decrypt();
     }
     this.#decompress();
     this.#id.many(this.#table, staged.length, this.#digests);
-    staged.forEach((s, i) => this.#compare(s, i, ids[s.index]!));
     const { u8, u32 } = this.#core;
-    staged.forEach((s, i) => {
+    for (const [i, s] of staged.entries()) {
+      this.#compare(s, i, ids[s.index]!);
       const at = u32[this.#table / 4 + 2 * i]!;
       if (!s.bad) found[s.index] = u8.slice(at, at + u32[this.#table / 4 + 2 * i + 1]!);
-    });
+    }
     this.#staged = [];
     this.#stageUsed = this.#cipherUsed = 0;
   }
@@ -173,18 +173,18 @@ export class BatchOpener {
   #decompress(): void {
     const core = this.#core;
     let used = 0;
-    this.#staged.forEach((s, i) => {
+    for (const [i, s] of this.#staged.entries()) {
       const codec = core.u8[s.at + 1] === 0 ? core.u8[s.at]! : -1;
       this.#entry(i, s.at + 2, s.length - 2);
-      if (s.bad || codec === 0) return;
+      if (s.bad || codec === 0) continue;
       const to = this.#plain + used;
       const size = codec === 1 ? core.lz4Decompress(s.at + 2, s.length - 2, to, PLAIN_BYTES - used) : -1;
       if (size < 0) {
         s.bad = true;
-        return;
+        continue;
       }
       this.#entry(i, to, size);
       used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
-    });
+    }
   }
 }

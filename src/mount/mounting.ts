@@ -20,6 +20,8 @@ import type { MountOptions } from "./options.ts";
 
 /** Where the receiver has put the descriptor, if this process was started by one. */
 export const FUSE_FD_VARIABLE = "ALCOVE_FUSE_FD";
+/** Set to "sshfs", that is used wherever it is installed. */
+const WAY_VARIABLE = "ALCOVE_MOUNT_WAY";
 /** Where a READ may go ahead of the reader; the kernel's own 128 KiB cost 8 requests a MiB. */
 const READ_AHEAD_KIB = 1024;
 
@@ -36,6 +38,9 @@ export function checkMountPoint(directory: string): void {
 }
 
 export const isRoot = (): boolean => process.geteuid?.() === 0;
+
+/** Directories that are searched besides those of PATH. */
+const sbin = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 
 export function findProgram(
   names: readonly string[],
@@ -57,7 +62,6 @@ export function findProgram(
   return undefined;
 }
 
-const sbin = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 const fusermount = (): string | undefined => findProgram(["fusermount3", "fusermount"], sbin);
 
 interface Finished {
@@ -232,6 +236,20 @@ exec { $ARGV[0] } @ARGV; die "$ARGV[0]: $!\n";
 `;
 const recvmsgNumber: Partial<Record<string, number>> = { x64: 47, arm64: 212 };
 
+/** Whether `receiverCommand` finds a program that can receive a descriptor. */
+function hasReceiver(): boolean {
+  if (findProgram(["python3"], sbin)) return true;
+  return recvmsgNumber[runtime.arch] !== undefined && findProgram(["perl"], sbin) !== undefined;
+}
+
+export const sshfs = (): string | undefined => findProgram(["sshfs"], sbin);
+
+/** Whether mounting is left to sshfs, the last resort. */
+export function usesSshfs(): boolean {
+  if (!sshfs()) return false;
+  return process.env[WAY_VARIABLE] === "sshfs" || (needsReceiver() && !hasReceiver());
+}
+
 /** The command that mounts and then becomes `self` with the descriptor inherited. @throws AlcoveError */
 export function receiverCommand(directory: string, options: MountOptions, self: readonly string[]): string[] {
   const program = fusermount();
@@ -247,7 +265,7 @@ export function receiverCommand(directory: string, options: MountOptions, self: 
     "Error",
     2,
     [],
-    "Mount as root, install koffi (npm) or python3, or use: mount --webdav",
+    "Mount as root, install koffi (npm), python3 or sshfs, or use: mount --webdav",
   );
 }
 

@@ -7,14 +7,25 @@ import { CommandError } from "../errors.ts";
 import { equalSecret, fsDecode } from "../format/bytes.ts";
 import { errno, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./constants.ts";
 import { type FileSystem, FsError } from "./filesystem.ts";
+import { working } from "./garbage.ts";
+import { followLink, isDots } from "./paths.ts";
 import type { Attributes } from "./protocol.ts";
 import { ROOT } from "./tree.ts";
+import {
+  etag,
+  httpDate,
+  lastPart,
+  parseRange,
+  percentDecode,
+  percentEncode,
+  properties,
+  xml,
+} from "./webdav-text.ts";
 
 const METHODS = "OPTIONS, GET, HEAD, PROPFIND";
 /** Bytes of one read from the tree. */
 const PIECE = 1 << 20;
 const MAX_BODY = 1 << 16;
-const MAX_HOPS = 40;
 const USER = "alcove";
 
 export interface WebDavOptions {
@@ -103,6 +114,7 @@ class WebDav {
   }
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    working();
     response.on("error", () => undefined); // the client has gone
     try {
       this.#guard(request);
@@ -185,35 +197,11 @@ class WebDav {
     const type = this.#fs.tree.mode(node) & S_IFMT;
     if (type === S_IFREG || type === S_IFDIR) return node;
     if (type !== S_IFLNK) return 0;
-    const file = await this.#target(node).catch((e: unknown) => {
+    const file = await followLink(this.#fs, node).catch((e: unknown) => {
       if (e instanceof FsError) return 0;
       throw e;
     });
     return file && (this.#fs.tree.mode(file) & S_IFMT) === S_IFREG ? file : 0;
-  }
-
-  async #target(link: number): Promise<number> {
-    const { tree } = this.#fs;
-    let node = link;
-    let directory = tree.parent(link);
-    let left: Uint8Array[] = [];
-    for (let hops = 0; hops < MAX_HOPS; ) {
-      if ((tree.mode(node) & S_IFMT) === S_IFLNK) {
-        hops++;
-        const text = Buffer.from(await this.#fs.readlink(node));
-        if (text[0] === 0x2f) return 0; // where that is, only the machine that was backed up knows
-        left = [...splitPath(text), ...left];
-        node = directory;
-      }
-      const part = left.shift();
-      if (!part) return node;
-      if (!tree.isDirectory(node)) return 0;
-      directory = node;
-      node = await this.#fs.lookup(node, part);
-      if (!node) return 0;
-      if (tree.isDirectory(node)) directory = node;
-    }
-    return 0;
   }
 
   async #propfind(request: IncomingMessage, response: ServerResponse, resource: Resource): Promise<void> {
@@ -357,91 +345,4 @@ function send(response: ServerResponse, data: string | Uint8Array): Promise<void
     response.on("drain", done);
     response.on("close", done);
   });
-}
-
-function properties(href: string, name: string, a: Attributes): string {
-  const directory = (a.mode & S_IFMT) === S_IFDIR;
-  const kind = directory
-    ? "<D:resourcetype><D:collection/></D:resourcetype>"
-    : `<D:resourcetype/><D:getcontentlength>${a.size}</D:getcontentlength><D:getcontenttype>application/octet-stream</D:getcontenttype>`;
-  const executable = directory
-    ? ""
-    : `<A:executable xmlns:A="http://apache.org/dav/props/">${a.mode & 0o111 ? "T" : "F"}</A:executable>`;
-  return (
-    `<D:response><D:href>${xml(href)}</D:href><D:propstat><D:prop>${kind}` +
-    `<D:displayname>${xml(name)}</D:displayname><D:getlastmodified>${httpDate(a.mtime)}</D:getlastmodified>` +
-    `<D:creationdate>${date(a.mtime).toISOString()}</D:creationdate><D:getetag>${xml(etag(a))}</D:getetag>${executable}` +
-    "<D:supportedlock/></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>\n"
-  );
-}
-
-/** The bytes from..to (exclusive) that a Range header asks for; "none" if there are none of them; undefined for
- *  the whole: no header, another unit, or several ranges, which need not be honoured. */
-export function parseRange(header: string | undefined, size: number): [number, number] | "none" | undefined {
-  const match = /^bytes=(\d*)-(\d*)$/.exec(header?.trim() ?? "");
-  if (!match || (match[1] === "" && match[2] === "")) return undefined;
-  if (match[1] === "") {
-    const last = Number(match[2]);
-    return last === 0 || size === 0 ? "none" : [Math.max(0, size - last), size];
-  }
-  const from = Number(match[1]);
-  const to = match[2] === "" ? size : Math.min(size, Number(match[2]) + 1);
-  if (match[2] !== "" && Number(match[2]) < from) return undefined;
-  return from >= size ? "none" : [from, to];
-}
-
-/** Text for XML and HTML: markup escaped; what no XML document may hold, and bytes that are no UTF-8, become U+FFFD. */
-export function xml(text: string): string {
-  return text
-    .replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd")
-    .replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
-
-const unreserved = /[A-Za-z0-9_.~-]/;
-
-/** A name's bytes as one part of a URL. */
-export function percentEncode(bytes: Uint8Array): string {
-  let text = "";
-  for (const b of bytes) {
-    const c = String.fromCharCode(b);
-    text += unreserved.test(c) ? c : `%${b.toString(16).toUpperCase().padStart(2, "0")}`;
-  }
-  return text;
-}
-
-export function percentDecode(text: string): Uint8Array {
-  const source = Buffer.from(text, "utf8");
-  const out = new Uint8Array(source.length);
-  let n = 0;
-  for (let i = 0; i < source.length; i++) {
-    const hex = source[i] === 0x25 ? source.toString("latin1", i + 1, i + 3) : "";
-    if (/^[0-9a-f]{2}$/i.test(hex)) {
-      out[n++] = Number.parseInt(hex, 16);
-      i += 2;
-    } else out[n++] = source[i]!;
-  }
-  return out.subarray(0, n);
-}
-
-function lastPart(href: string): string {
-  return fsDecode(percentDecode(href.split("/").at(-2) ?? ""));
-}
-
-function splitPath(text: Uint8Array): Uint8Array[] {
-  const parts = Buffer.from(text).toString("latin1").split("/");
-  return parts.filter((p) => p !== "" && p !== ".").map((p) => Buffer.from(p, "latin1"));
-}
-
-const isDots = (name: Uint8Array): boolean =>
-  name[0] === 0x2e && (name.length === 1 || (name.length === 2 && name[1] === 0x2e));
-
-/** Times beyond what a Date can hold are clamped. */
-function date(ns: bigint): Date {
-  const ms = Number(ns / 1_000_000n);
-  return new Date(Math.max(-62_135_596_800_000, Math.min(253_402_300_799_000, ms)));
-}
-const httpDate = (ns: bigint): string => date(ns).toUTCString();
-
-function etag(a: Attributes): string {
-  return `"${BigInt.asUintN(64, a.mtime).toString(16)}-${a.size.toString(16)}"`;
 }

@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { S_IFLNK, S_IFREG } from "../../../src/mount/constants.ts";
 import { FileSystem } from "../../../src/mount/filesystem.ts";
-import { parseAddress, parseRange, serveWebDav, type WebDavServer, xml } from "../../../src/mount/webdav.ts";
+import { parseAddress, serveWebDav, type WebDavServer } from "../../../src/mount/webdav.ts";
+import { parseRange, xml } from "../../../src/mount/webdav-text.ts";
 import { SyntheticSource } from "./synthetic.ts";
 
 const base = {
