@@ -1,6 +1,7 @@
 // From the fields of an item to a file's attributes, in Borg's order (archive.py, restore_attrs): owner, mode, ACLs,
 // extended attributes (a change of owner drops capabilities), times, and flags last, as immutable forbids the rest.
 import { closeSync } from "node:fs";
+import process from "node:process";
 import { FS_APPEND_FL, FS_IMMUTABLE_FL, FS_NODUMP_FL, O_RDONLY } from "../runtime/constants.ts";
 import { isSystemError, type SystemError } from "../runtime/errno.ts";
 import * as fs from "../runtime/fs.ts";
@@ -56,6 +57,7 @@ export function itemOwner(item: Item, numericIds = false): { uid: number; gid: n
 }
 
 const BATCH = 400;
+const SECOND = 1000000000n;
 
 /** What a user may not do or a file system does not have. Anything else (EIO, EMFILE, EROFS) is a fault and is told. */
 const FORBIDDEN = [
@@ -179,7 +181,9 @@ export class MetadataRestorer {
     // On the BSDs and macOS an mtime before the birthtime moves the latter.
     if (birthtime !== undefined && !isLinux) this.attempt(path, "times", true, () => set(birthtime));
     this.attempt(path, "times", true, () => set(mtime));
-    if (this.writer && (atime % 1000n !== 0n || mtime % 1000n !== 0n)) this.writer.times(path, atime, mtime);
+    // A double has whole seconds exactly, and of microseconds the nearest nanosecond or the next.
+    if (this.writer && (atime % SECOND !== 0n || mtime % SECOND !== 0n))
+      this.writer.times(path, atime, mtime);
   }
 
   private flags({ path, fd, dir, name }: RestoreTarget, item: Item): void {
@@ -239,5 +243,10 @@ function attributePlace({ path, fd, dir, name }: RestoreTarget): Target {
 export function createNode(path: string, item: Item, dir?: Directory): void {
   const mode = (item.mode & S_IFMT) | 0o600;
   if (libc()) fs.mknod(path, mode, item.rdev ?? 0, dir);
-  else makeNode(dir ? `${dir.path}/${path}` : path, mode, item.rdev ?? 0);
+  else makeNode(dir ? toolPath(dir, path) : path, mode, item.rdev ?? 0);
+}
+
+/** A name in an open directory for another program, which finds this one's descriptors by its number. */
+function toolPath(dir: Directory, name: string): string {
+  return dir.fd >= 0 ? `/proc/${process.pid}/fd/${dir.fd}/${name}` : `${dir.path}/${name}`;
 }

@@ -47,6 +47,9 @@ export interface OpenReadOptions {
 const full = (path: string, dir?: Directory): string =>
   !dir || path.startsWith("/") ? path : dir.path.endsWith("/") ? dir.path + path : `${dir.path}/${path}`;
 const at = (dir?: Directory): number => dir?.fd ?? AT_FDCWD;
+/** For node:fs, where there is no FFI. */
+const plain = (path: string, dir?: Directory): string | Buffer =>
+  nodePath(!dir || path.startsWith("/") ? path : dir.at(path));
 
 function call(c: Libc, name: LibcName, syscall: string, path: string, ...args: number[]): void {
   if (c.get(name)(...args) !== 0) throw systemError(syscall, c.ffi.errno(), path);
@@ -73,7 +76,7 @@ function statPath(path: string, into: Stat, flags: number, dir?: Directory): Sta
   const c = libc();
   if (!c) {
     const look = flags === 0 ? nodeFs.statSync : nodeFs.lstatSync;
-    return into.fromNode(look(nodePath(full(path, dir)), { bigint: true }));
+    return into.fromNode(look(plain(path, dir), { bigint: true }));
   }
   if (statx(c)(at(dir), c.path(path), flags, STATX_WANTED, c.address + STATX) !== 0) {
     throw systemError(flags === 0 ? "stat" : "lstat", c.ffi.errno(), full(path, dir));
@@ -114,7 +117,7 @@ const scratch = new Stat();
 
 export function readlink(path: string, dir?: Directory): string {
   const c = libc();
-  if (!c) return fsDecode(nodeFs.readlinkSync(nodePath(full(path, dir)), "buffer"));
+  if (!c) return fsDecode(nodeFs.readlinkSync(plain(path, dir), "buffer"));
   const room = 65536;
   const length = c.get("readlinkat")(at(dir), c.path(path), c.address + VALUE, room);
   if (length < 0) throw systemError("readlink", c.ffi.errno(), full(path, dir));
@@ -148,7 +151,7 @@ export function openFd(path: string, flags: number, mode = 0, dir?: Directory): 
   const c = libc();
   // Deno keeps its own table of descriptors: it has to open a file itself to let readSync use it.
   if (!c || (runtime.name === "deno" && !dir && typeof nodePath(path) === "string")) {
-    return nodeFs.openSync(nodePath(full(path, dir)), flags, mode);
+    return nodeFs.openSync(plain(path, dir), flags, mode);
   }
   const fd = c.get("openat")(at(dir), c.path(path), flags | O_LARGEFILE, mode);
   if (fd < 0) throw systemError("open", c.ffi.errno(), full(path, dir));
@@ -185,7 +188,7 @@ export function descriptorsAreReal(): boolean {
 export function mkdir(path: string, mode = 0o777, dir?: Directory): void {
   const c = libc();
   if (c) call(c, "mkdirat", "mkdir", full(path, dir), at(dir), c.path(path), mode);
-  else nodeFs.mkdirSync(nodePath(full(path, dir)), { mode });
+  else nodeFs.mkdirSync(plain(path, dir), { mode });
 }
 
 /** Makes a directory and its missing parents. An existing one (or a symlink to one) is fine. */
@@ -206,13 +209,13 @@ export function mkdirp(path: string, mode = 0o777): void {
 export function rmdir(path: string, dir?: Directory): void {
   const c = libc();
   if (c) call(c, "unlinkat", "rmdir", full(path, dir), at(dir), c.path(path), AT_REMOVEDIR);
-  else nodeFs.rmdirSync(nodePath(full(path, dir)));
+  else nodeFs.rmdirSync(plain(path, dir));
 }
 
 export function unlink(path: string, dir?: Directory): void {
   const c = libc();
   if (c) call(c, "unlinkat", "unlink", full(path, dir), at(dir), c.path(path), 0);
-  else nodeFs.unlinkSync(nodePath(full(path, dir)));
+  else nodeFs.unlinkSync(plain(path, dir));
 }
 
 export function rename(from: string, to: string, fromDir?: Directory, toDir?: Directory): void {
@@ -220,7 +223,7 @@ export function rename(from: string, to: string, fromDir?: Directory, toDir?: Di
   if (c) {
     const [a, b] = [c.path(from, PATH_A), c.path(to, PATH_B)];
     call(c, "renameat", "rename", full(from, fromDir), at(fromDir), a, at(toDir), b);
-  } else nodeFs.renameSync(nodePath(full(from, fromDir)), nodePath(full(to, toDir)));
+  } else nodeFs.renameSync(plain(from, fromDir), plain(to, toDir));
 }
 
 /** Makes `path` a symlink with the text `target`. */
@@ -228,7 +231,7 @@ export function symlink(target: string, path: string, dir?: Directory): void {
   const c = libc();
   if (c)
     call(c, "symlinkat", "symlink", full(path, dir), c.path(target, PATH_A), at(dir), c.path(path, PATH_B));
-  else nodeFs.symlinkSync(nodePath(target), nodePath(full(path, dir)));
+  else nodeFs.symlinkSync(nodePath(target), plain(path, dir));
 }
 
 /** Makes `path` another name of `existing`; a symlink there gets a second name itself and is not followed. */
@@ -237,7 +240,7 @@ export function link(existing: string, path: string, existingDir?: Directory, di
   if (c) {
     const [a, b] = [c.path(existing, PATH_A), c.path(path, PATH_B)];
     call(c, "linkat", "link", full(path, dir), at(existingDir), a, at(dir), b, 0);
-  } else nodeFs.linkSync(nodePath(full(existing, existingDir)), nodePath(full(path, dir)));
+  } else nodeFs.linkSync(plain(existing, existingDir), plain(path, dir));
 }
 
 /** A fifo, socket or device: `mode` with its type bits, `rdev` as in `Stat.rdev`. @throws ENOSYS without FFI */
@@ -254,7 +257,7 @@ export function mknod(path: string, mode: number, rdev: number | bigint = 0, dir
 /** Sets owner and group of the path itself. */
 export function lchown(path: string, uid: number, gid: number, dir?: Directory): void {
   const c = libc();
-  if (!c) nodeFs.lchownSync(nodePath(full(path, dir)), uid, gid);
+  if (!c) nodeFs.lchownSync(plain(path, dir), uid, gid);
   else call(c, "fchownat", "lchown", full(path, dir), at(dir), c.path(path), uid, gid, AT_SYMLINK_NOFOLLOW);
 }
 
@@ -268,7 +271,7 @@ export function fchown(fd: number, uid: number, gid: number): void {
 export function chmod(path: string, mode: number, dir?: Directory): void {
   const c = libc();
   if (!c) {
-    nodeFs.chmodSync(nodePath(full(path, dir)), mode & 0o7777);
+    nodeFs.chmodSync(plain(path, dir), mode & 0o7777);
     return;
   }
   const set = (flags: number): void =>
@@ -295,7 +298,7 @@ export function utimens(path: string, atimeNs: bigint, mtimeNs: bigint, dir?: Di
   if (c) {
     const times = putTimes(c, atimeNs, mtimeNs);
     call(c, "utimensat", "utimensat", full(path, dir), at(dir), c.path(path), times, AT_SYMLINK_NOFOLLOW);
-  } else nodeFs.lutimesSync(nodePath(full(path, dir)), seconds(atimeNs), seconds(mtimeNs));
+  } else nodeFs.lutimesSync(plain(path, dir), seconds(atimeNs), seconds(mtimeNs));
 }
 
 export function futimens(fd: number, atimeNs: bigint, mtimeNs: bigint): void {

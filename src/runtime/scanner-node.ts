@@ -1,11 +1,50 @@
-// Reading a directory without FFI. Borg visits names in the order of their inode numbers, which node:fs tells only
+// Directories without FFI. On Linux they are held open all the same, and what is in them is reached through
+// /proc/self/fd/N/NAME: as safe from symlinks put into the path meanwhile as the C library's *at functions are. Borg visits names in the order of their inode numbers, which node:fs tells only
 // by lstat; it is asked here once more than a backup needs (about 3 µs a name), so that the same tree gives the same
 // item stream whether there is an FFI or not. Mount points are left alone: an excluded network mount may hang, and
 // their number in the directory is not the one that lstat finds.
 import nodeFs from "node:fs";
-import { DT_UNKNOWN } from "./constants.ts";
+import { DT_UNKNOWN, O_NOATIME, O_PATH } from "./constants.ts";
+import { isSystemError, systemError } from "./errno.ts";
 import { fsDecode, nodePath } from "./pathbytes.ts";
+import { isLinux, runtime } from "./platform.ts";
 import type { FsEntry } from "./scanner.ts";
+
+let holds: boolean | undefined;
+
+/** Whether a directory can be held open. Deno's file functions open none. */
+function canHold(): boolean {
+  holds ??= isLinux && runtime.name !== "deno" && nodeFs.existsSync("/proc/self/fd");
+  return holds;
+}
+
+/** A name of a directory that is held open as `fd`; else its path. */
+export function heldPath(fd: number, name: string, path: string): string {
+  return fd >= 0 ? `/proc/self/fd/${fd}/${name}` : path;
+}
+
+/**
+ * A descriptor of a directory, -1 where there is none to be had and it was only looked at. @throws ENOTDIR, ELOOP
+ * @param parent descriptor of the directory that `name` is in; without one `path` is opened
+ * @param flags with O_DIRECTORY, and O_NOFOLLOW unless a symlink at the end may lead to it
+ */
+export function openDirectoryNode(parent: number, name: string, path: string, flags: number): number {
+  if (!canHold()) {
+    if (!nodeFs.lstatSync(nodePath(path)).isDirectory()) throw systemError("open", 20 /* ENOTDIR */, path);
+    return -1;
+  }
+  const where = nodePath(heldPath(parent, name, path));
+  for (const more of [O_NOATIME, 0, O_PATH]) {
+    try {
+      return nodeFs.openSync(where, flags | more);
+    } catch (error) {
+      // EPERM: O_NOATIME is the owner's privilege. EACCES: not readable, but good enough to make something in it.
+      const next = more === O_NOATIME ? ["EPERM", "EACCES"] : more === 0 ? ["EACCES"] : [];
+      if (!isSystemError(error, ...next) || next.length === 0) throw error;
+    }
+  }
+  throw systemError("open", 13 /* EACCES */, path);
+}
 
 /** Every entry but "." and "..". Inode number 0 for mount points and what may not be looked at. */
 export function readEntriesNode(path: string): FsEntry[] {

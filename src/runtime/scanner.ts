@@ -29,7 +29,7 @@ import {
   VALUE_SIZE,
 } from "./libc.ts";
 import { nodePath } from "./pathbytes.ts";
-import { readEntriesNode } from "./scanner-node.ts";
+import { heldPath, openDirectoryNode, readEntriesNode } from "./scanner-node.ts";
 import { STATX_WANTED, type Stat } from "./stat.ts";
 
 /** One name of a directory. `dtype` is a DT_* number; DT_UNKNOWN where the file system does not tell. */
@@ -48,7 +48,7 @@ const DIR_FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_LARGEFILE;
 /** An open directory. Close it; what it read stays usable. */
 export class Directory {
   readonly path: string;
-  /** File descriptor; -1 without FFI. It stays valid until `close`. */
+  /** File descriptor; -1 where directories cannot be held open without FFI. It stays valid until `close`. */
   fd: number;
   private readonly prefix: string;
   private readonly c: Libc | undefined;
@@ -63,13 +63,18 @@ export class Directory {
 
   /** Every entry but "." and "..", in the order of their inode numbers, as Borg visits them. */
   entries(): FsEntry[] {
-    return this.c ? readEntries(this.c, this.fd, this.path) : readEntriesNode(this.path);
+    return this.c ? readEntries(this.c, this.fd, this.path) : readEntriesNode(this.at("."));
+  }
+
+  /** What node:fs takes for a name in it. */
+  at(name: string): string {
+    return heldPath(this.fd, name, name === "." ? this.path : this.prefix + name);
   }
 
   /** lstat of one name, into `stat`. */
   lstat(name: string, stat: Stat): Stat {
     const c = this.c;
-    if (!c) return stat.fromNode(nodeFs.lstatSync(nodePath(this.prefix + name), { bigint: true }));
+    if (!c) return stat.fromNode(nodeFs.lstatSync(nodePath(this.at(name)), { bigint: true }));
     if (statx(c)(this.fd, c.path(name), AT_SYMLINK_NOFOLLOW, STATX_WANTED, c.address + STATX) !== 0) {
       throw systemError("lstat", c.ffi.errno(), this.prefix + name);
     }
@@ -81,7 +86,7 @@ export class Directory {
     const c = this.c;
     return c
       ? fstatInto(c, this.fd, stat, this.path)
-      : stat.fromNode(nodeFs.lstatSync(nodePath(this.path), { bigint: true }));
+      : stat.fromNode(nodeFs.lstatSync(nodePath(this.at(".")), { bigint: true }));
   }
 
   /**
@@ -99,7 +104,10 @@ export class Directory {
   }
 
   close(): void {
-    if (this.fd >= 0) this.c?.get("close")(this.fd);
+    if (this.fd >= 0) {
+      if (this.c) this.c.get("close")(this.fd);
+      else nodeFs.closeSync(this.fd);
+    }
     this.fd = -1;
   }
 }
@@ -112,9 +120,9 @@ export function openDirectory(path: string): Directory {
 /** Opens the directory that something is written into, by whatever path leads to it; it need not be readable. */
 export function openTarget(path: string): Directory {
   const c = libc();
-  if (!c) return new Directory(path, -1, undefined);
-  const address = c.path(path);
   const flags = DIR_FLAGS & ~O_NOFOLLOW;
+  if (!c) return new Directory(path, openDirectoryNode(-1, "", path, flags), undefined);
+  const address = c.path(path);
   let fd = c.get("openat")(AT_FDCWD, address, flags, 0);
   if (fd < 0 && c.ffi.errno() === EACCES) fd = c.get("openat")(AT_FDCWD, address, flags | O_PATH, 0);
   if (fd < 0) throw systemError("open", c.ffi.errno(), path);
@@ -124,12 +132,7 @@ export function openTarget(path: string): Directory {
 const EACCES = 13;
 
 function openDirectoryAt(c: Libc | undefined, parent: number, name: string, path: string): Directory {
-  if (!c) {
-    // A look that it is one; node:fs opens it again for each reading.
-    const stat = nodeFs.lstatSync(nodePath(path));
-    if (!stat.isDirectory()) throw systemError("open", 20 /* ENOTDIR */, path);
-    return new Directory(path, -1, undefined);
-  }
+  if (!c) return new Directory(path, openDirectoryNode(parent, name, path, DIR_FLAGS), undefined);
   const open = c.get("openat");
   const address = c.path(name);
   let fd = open(parent, address, DIR_FLAGS | O_NOATIME, 0);
@@ -175,16 +178,11 @@ export function openDirectoryBeneath(root: Directory, path: string): Directory {
     // ENOSYS: an older kernel. EPERM: a container's filter that does not know the call.
     if (errno !== 38 && errno !== 1) throw systemError("open", errno, full);
   }
-  let directory = openDirectoryAt(c, c ? root.fd : AT_FDCWD, c ? "." : root.path, root.path);
+  let directory = openDirectoryAt(c, root.fd, ".", root.path);
   for (const part of parts) {
     const parent = directory;
     try {
-      directory = openDirectoryAt(
-        c,
-        c ? parent.fd : AT_FDCWD,
-        c ? part : `${parent.path}/${part}`,
-        `${parent.path}/${part}`,
-      );
+      directory = openDirectoryAt(c, parent.fd, part, `${parent.path}/${part}`);
     } finally {
       parent.close();
     }

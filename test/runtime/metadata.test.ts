@@ -29,15 +29,18 @@ interface Result {
 
 const work = mkdtempSync(path.join(os.tmpdir(), "alcove-metadata-"));
 let driver: string;
+let held: string;
 let count = 0;
 
 beforeAll(async () => {
   chmodSync(work, 0o755);
   driver = await bundle("metadata-driver.ts");
+  held = await bundle("held-driver.ts");
 });
 afterAll(() => {
   cleanTree(work);
   cleanTree(path.dirname(driver));
+  cleanTree(path.dirname(held));
 });
 
 function copy(
@@ -109,6 +112,28 @@ describe.runIf(tools).each(withBytes)("$name without FFI", (runtime) => {
     const saved = problems.filter((p) => p.includes("cannot be saved"));
     expect(saved).toHaveLength(1);
     expect(saved[0]).toContain("extended attributes");
+  });
+});
+
+describe.each(
+  withBytes.flatMap((r) => [r, { ...r, name: `${r.name} without FFI`, env: { ALCOVE_FFI: "none" } }]),
+)("$name", (runtime) => {
+  it("stays in the directory that is open, whatever its path leads to meanwhile", () => {
+    const directory = path.join(work, `held ${count++}`);
+    spawnSync("mkdir", [directory]);
+    const r = JSON.parse(runScript(runtime, held, [directory]));
+    expect(r.ffi === "none").toBe(runtime.env["ALCOVE_FFI"] === "none");
+    const list = (...words: string[]) =>
+      spawnSync("find", words, { cwd: directory, encoding: "latin1" }).stdout.split("\n").sort().slice(1);
+    expect(list("decoy")).toEqual(["decoy", "decoy/going", "decoy/inner"]);
+    const inner = ["dir", "fifo", "file\xff", "link", "renamed"];
+    expect(list("moved/inner", "-mindepth", "1", "-printf", "%P\\n")).toEqual(inner);
+    expect(list("moved", "-maxdepth", "1", "-mindepth", "1", "-printf", "%P\\n")).toEqual(
+      [...inner, "inner", "way"].sort(),
+    );
+    expect(r).toMatchObject({ times: Array(2).fill("1234567890000000000"), target: "nowhere", same: true });
+    expect(r.names).toEqual(["dir", "fifo", "file\udcff", "inner", "link", "renamed", "way"]);
+    for (const code of r.refused) expect(code).toMatch(/ELOOP|ENOTDIR/);
   });
 });
 

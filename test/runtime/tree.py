@@ -118,6 +118,7 @@ def make(root, is_root, for_borg):
     # times
     file('time-nanosecond', b't', ns=(1, 1))
     file('time-zero', b't', ns=(0, 0))
+    file('time-microsecond', b't', ns=(1234567890123456000, 1345678901234567000))
     file('time-odd', b't', ns=(1700000000000000001, 1699999999999999999))
     if not for_borg:
         file('time-before-epoch', b't', ns=(-1, -1234567890123456789))
