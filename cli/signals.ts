@@ -14,6 +14,10 @@ export class SignalAbort extends Error {
   get exitCode(): number {
     return 128 + this.signalNumber;
   }
+  /** An interrupted backup keeps a checkpoint; a terminated one is rolled back. */
+  get keepsCheckpoint(): boolean {
+    return this.signalNumber === 2;
+  }
 }
 
 const stopping = {

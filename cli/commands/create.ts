@@ -25,6 +25,7 @@ import { commandLine, hostAndUser, workerCount } from "../identity.ts";
 import { createMatcher } from "../patterns.ts";
 import { pathsFromCommand, pathsFromStdin, runFilter, standardInput } from "../pipes.ts";
 import { withManifest } from "../repository.ts";
+import { SignalAbort } from "../signals.ts";
 
 export async function run(args: Args, ctx: Context): Promise<void> {
   const { location } = args;
@@ -148,6 +149,11 @@ async function backUp(
       }
     }
     await creator.finish();
+  } catch (e) {
+    // Ctrl-C keeps what is there, so that the next run need not read it again; other signals roll back, as in Borg.
+    if (e instanceof SignalAbort && e.keepsCheckpoint && (await creator.keepCheckpoint()))
+      ctx.log.info(`Interrupted: what was backed up so far is kept as ${writer.checkpointName}.`);
+    throw e;
   } finally {
     await creator.close();
   }

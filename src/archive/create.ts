@@ -101,6 +101,7 @@ export class Creator {
     this.#pipeline = new CreatePipeline({
       workers: options.workers,
       sink: this.#store,
+      signal: options.signal,
       asyncSink: writer.manifest.objects.repository.isRemote,
       // A chunk that does not compress grows by a few bytes; obfuscation may add up to its own size and more.
       largestEntry: largestEntry(largestChunk, options.compression),
@@ -417,6 +418,13 @@ export class Creator {
     }
     await this.#writer.checkpoint(this.stats);
     this.#lastCheckpoint = performance.now();
+  }
+
+  /** Keeps what was stored so far as a checkpoint, where there is anything to keep. What workers still have is lost. */
+  async keepCheckpoint(): Promise<boolean> {
+    if (this.#options.walk.dryRun || this.stats.usize === 0) return false;
+    await this.checkpoint();
+    return true;
   }
 }
 

@@ -1,6 +1,7 @@
 // Signals and streams of a real process: an interrupted command ends soon with 128 + the signal's number and leaves no
 // lock; a reader that goes away is no error; questions are read from standard input, line by line.
 import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +67,61 @@ describe("signals", () => {
       expect(readdirSync(repo).filter((n) => n.startsWith("lock"))).toEqual([]);
     });
   }
+});
+
+describe("an interrupted backup", () => {
+  // Two files of 3 MB come, then the program that names them waits: what is interrupted is neither at its beginning
+  // nor at its end.
+  async function backup(signal: NodeJS.Signals): Promise<number | null> {
+    for (const name of ["one", "two"]) writeFileSync(join(dir, name), randomBytes(3_000_000));
+    const names = `echo ${dir}/one; echo ${dir}/two; sleep 1; i=0; while :; do i=$((i+1)); echo ${dir}/no$i; sleep 0.05; done`;
+    const child = spawn(
+      runner[0]!,
+      [
+        ...runner.slice(1),
+        "create",
+        "--list",
+        "--paths-from-command",
+        `${repo}::kept`,
+        "--",
+        "sh",
+        "-c",
+        names,
+      ],
+      { env: { ...env, ALCOVE_WORKERS: "0" }, cwd: root, stdio: ["ignore", "ignore", "pipe"] },
+    );
+    let stderr = "";
+    let sent = false;
+    child.stderr.on("data", (d) => {
+      stderr += d;
+      // The first name that does not exist comes after both files.
+      if (sent || !stderr.includes("no20")) return;
+      sent = true;
+      child.kill(signal);
+    });
+    return new Promise((resolve) => child.on("close", resolve));
+  }
+  const names = (): string =>
+    spawnSync("/usr/bin/borg", ["list", "--consider-checkpoints", "--short", repo], { env, encoding: "utf8" })
+      .stdout;
+
+  it("keeps a checkpoint after SIGINT, and borg finds nothing wrong", async () => {
+    expect(await backup("SIGINT")).toBe(130);
+    expect(names()).toContain("kept.checkpoint");
+    const checked = spawnSync("/usr/bin/borg", ["check", "--verify-data", repo], { env, encoding: "utf8" });
+    expect(checked).toMatchObject({ status: 0 });
+    const listed = spawnSync("/usr/bin/borg", ["list", "--short", `${repo}::kept.checkpoint`], {
+      env,
+      encoding: "utf8",
+    });
+    expect(listed.stdout).toMatch(/one\n.*two/s);
+    expect(run(["delete", `${repo}::kept.checkpoint`]).status).toBe(0);
+  });
+  it("is rolled back after SIGTERM", async () => {
+    expect(await backup("SIGTERM")).toBe(143);
+    expect(names()).toBe("");
+    expect(readdirSync(repo).filter((n) => n.startsWith("lock"))).toEqual([]);
+  });
 });
 
 describe("streams", () => {

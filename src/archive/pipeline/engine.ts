@@ -235,6 +235,14 @@ export class Engine {
       const cuts = this.#chunker.cuts(start, have, true);
       if (this.#pointers.length + cuts.length > MAX_BATCH_CHUNKS) {
         yield* this.#flushKeeping(start, have);
+        if (cuts.length > MAX_BATCH_CHUNKS) {
+          // More than the tables have room for: in parts, as a large file.
+          this.#chunker.reset();
+          yield* this.#window(have, true, 0);
+          this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
+          yield* this.#flush();
+          return;
+        }
         this.#push(this.#buffer, cuts);
       } else this.#push(start, cuts);
       this.#used = align4(this.#used + have);
@@ -346,6 +354,7 @@ export class Engine {
   #hashBatch(): number {
     const n = this.#pointers.length;
     if (n === 0) return 0;
+    if (n > MAX_BATCH_CHUNKS) throw new RangeError("create: too many chunks in a batch");
     const table = new Uint32Array(this.#core.u8.buffer, this.#table, n * 2);
     for (let i = 0; i < n; i++) {
       table[i * 2] = this.#pointers[i]!;

@@ -78,6 +78,8 @@ export interface PipelineOptions {
   /** True where storing needs the event loop (a remote repository). */
   asyncSink: boolean;
   largestEntry: number;
+  /** Looked at between two slots, so that a file of hours can be interrupted too. */
+  signal?: AbortSignal | undefined;
   onChunk?: (file: PendingFile) => void;
 }
 
@@ -315,6 +317,7 @@ export class CreatePipeline {
       this.#lastYield = performance.now();
     }
     if (this.#failure) throw this.#failure;
+    this.#options.signal?.throwIfAborted();
   }
 
   #spreadIndex(index: EngineSetup["index"]): void {
