@@ -188,7 +188,7 @@ function message(r: Random, n: number): Uint8Array {
 }
 
 describe(`seed ${SEED}`, () => {
-  it("the server survives hostile clients and opens nothing outside", { timeout: 120_000 }, async () => {
+  it("the server survives hostile clients and opens nothing outside", { timeout: 120_000 + 40 * RUNS }, async () => {
     const inside = new RegExp(`^${allowed}(/|$)`);
     let answered = 0;
     let opens = 0;
@@ -228,7 +228,7 @@ describe(`seed ${SEED}`, () => {
     expect(opens).toBeGreaterThan(RUNS / 2);
   });
 
-  it("the client survives hostile servers", { timeout: 120_000 }, async () => {
+  it("the client survives hostile servers", { timeout: 120_000 + 40 * RUNS }, async () => {
     let errors = 0;
     for (let run = 0; run < RUNS; run++) {
       const r = random(SEED ^ (run * 7919));
