@@ -65,6 +65,8 @@ export class RemoteRepository implements Repository {
   private readonly connection: RpcConnection;
   private readonly gets: GetQueue;
   private negotiated = false;
+  /** The answer to a load_key that was sent along. */
+  private keyAhead: Promise<unknown> | undefined;
   private closed = false;
 
   /** Starts the server, negotiates and opens the repository there. */
@@ -187,6 +189,11 @@ export class RemoteRepository implements Repository {
     });
     this.id = asBytes(id, "open").slice();
     if (this.id.length !== 32) throw new IntegrityError("The server gave a repository id of a wrong length.");
+    if (options.create) return;
+    // Nearly every command asks for the key right after the manifest, which tells what kind of key it is: asked now,
+    // the answer comes with the manifest's and saves a round trip.
+    this.keyAhead = this.connection.call("load_key", {});
+    this.keyAhead.catch(() => {});
   }
 
   /** @throws RPCServerOutdated if the server is older */
@@ -197,10 +204,13 @@ export class RemoteRepository implements Repository {
   }
 
   async loadKey(): Promise<Uint8Array> {
-    return asBytes(await this.connection.call("load_key", {}), "load_key");
+    const ahead = this.keyAhead;
+    this.keyAhead = undefined;
+    return asBytes(await (ahead ?? this.connection.call("load_key", {})), "load_key");
   }
 
   async saveKey(blob: Uint8Array): Promise<void> {
+    this.keyAhead = undefined;
     await this.connection.call("save_key", { keydata: blob.slice() });
   }
 
