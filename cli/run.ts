@@ -7,6 +7,7 @@ import { Context, type Program } from "./context.ts";
 import { ignoreDryStats } from "./dry-stats.ts";
 import { classify, EXIT_ERROR, ExitStatus } from "./exit.ts";
 import { Logger } from "./output/log.ts";
+import type { LoggingConfiguration } from "./output/logging-conf.ts";
 import { ProgressLine } from "./output/progress.ts";
 import { Prompter } from "./output/prompts.ts";
 import { forTerminal, MemoryStream, type OutStream } from "./output/stream.ts";
@@ -75,7 +76,11 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
   const isServe = command.name === "serve";
   world.umask?.(args.number("umask")!);
   const progressLine = new ProgressLine(world.stderr);
+  const configured = world.env["BORG_LOGGING_CONF"]
+    ? await loggingConfiguration(world.env["BORG_LOGGING_CONF"], world, () => progressLine.wipe())
+    : undefined;
   const log = new Logger(world.stderr, {
+    configuration: configured?.loaded,
     level: parsed.logLevel,
     json: args.flag("log-json"),
     serve: isServe && !args.flag("log-json"),
@@ -110,6 +115,7 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
     },
   });
   world.onContext?.(ctx);
+  if (configured?.problem) log.warning(configured.problem);
   log.output("show-version", `borgbackup version ${versionText(world.program).replace(/^borg /, "")}`);
   ignoreDryStats(args, ctx);
   const monitor = args.text("ping");
@@ -133,6 +139,29 @@ async function execute(parsed: Parsed, args: Args, exit: ExitStatus, world: Surr
   }
   if (monitor !== undefined) await (await import("./ping.ts")).ping(monitor, code, log);
   return code;
+}
+
+/** The log as BORG_LOGGING_CONF wants it; if that cannot be had, it goes to stderr as ever, and says so first. */
+async function loggingConfiguration(
+  file: string,
+  world: Surroundings,
+  wipe: () => void,
+): Promise<{ loaded?: LoggingConfiguration; problem?: string }> {
+  const [{ readFileSync }, { LoggingConfiguration }] = await Promise.all([
+    import("node:fs"),
+    import("./output/logging-conf.ts"),
+  ]);
+  const lines = (stream: OutStream) => (line: string) => {
+    wipe();
+    stream.write(`${stream.isTTY ? forTerminal(line) : line}\n`);
+  };
+  try {
+    const streams = { stderr: lines(world.stderr), stdout: lines(world.stdout) };
+    return { loaded: new LoggingConfiguration(readFileSync(file, "utf8"), streams) };
+  } catch (e) {
+    const why = e instanceof AlcoveError ? e.message : describeSystemError(e as NodeJS.ErrnoException);
+    return { problem: `BORG_LOGGING_CONF: the logging configuration "${file}" cannot be used: ${why}` };
+  }
 }
 
 /** One message for an error that ended the command, and its exit code. */

@@ -2,6 +2,7 @@
 // docs/internals/frontends.rst). Loggers have Python's dotted names; borg.output.* are opened by the option they
 // belong to (--list, --stats, --progress, --show-rc, --show-version) and borg.debug.* by --debug-topic.
 import { type Json, JsonFloat, jsonLine } from "./json.ts";
+import type { LoggingConfiguration } from "./logging-conf.ts";
 import { forTerminal, type OutStream, replaceSurrogates } from "./stream.ts";
 
 export type Level = "debug" | "info" | "warning" | "error" | "critical";
@@ -18,6 +19,8 @@ export interface LogOptions {
   /** Called before a line is written, so that a progress line can be wiped first. */
   beforeLine?: () => void;
   now?: () => number;
+  /** From BORG_LOGGING_CONF: decides on levels and writes the records, instead of us. */
+  configuration?: Pick<LoggingConfiguration, "threshold" | "handle"> | undefined;
 }
 
 export interface RecordOptions {
@@ -64,6 +67,11 @@ export class Logger {
   log(level: Level, message: string, record: RecordOptions = {}): void {
     const name = record.name ?? MAIN_LOGGER;
     if (!this.enabled(level, name)) return;
+    const { configuration } = this.options;
+    if (configuration) {
+      configuration.handle({ name, level, message, time: (this.options.now ?? Date.now)() });
+      return;
+    }
     if (this.json) {
       const data: Record<string, Json> = { type: "log_message", time: this.time() };
       data["message"] = message;
@@ -95,7 +103,7 @@ export class Logger {
   }
 
   enabled(level: Level, name: string = MAIN_LOGGER): boolean {
-    return rank[level] >= rank[this.levelOf(name)];
+    return rank[level] >= this.thresholdOf(name);
   }
 
   /** Opens or closes a logger and its children. */
@@ -119,12 +127,12 @@ export class Logger {
     this.stream.write(`${this.stream.isTTY ? forTerminal(text) : replaceSurrogates(text)}\n`);
   }
 
-  private levelOf(name: string): Level {
+  private thresholdOf(name: string): number {
     for (let n = name; n; n = n.slice(0, Math.max(0, n.lastIndexOf(".")))) {
       const level = this.levels.get(n);
-      if (level) return level;
+      if (level) return rank[level];
     }
-    if (name.startsWith("borg.debug.")) return "warning";
-    return this.options.level;
+    if (name.startsWith("borg.debug.")) return rank.warning;
+    return this.options.configuration?.threshold(name) ?? rank[this.options.level];
   }
 }
