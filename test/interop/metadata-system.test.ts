@@ -1,38 +1,14 @@
 // A real system root (a minimal Debian, of x86-64 and of arm64), with capabilities, ACLs, device nodes and flags added, is backed up as root
 // and restored by Alcove and by borg: every field is as it was, and getcap -r says the same.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanTree, compareTrees, isRoot } from "../runtime/tree.ts";
+import { debian, type Processor } from "../support/debian.ts";
 import { Sandbox } from "../support/programs.ts";
 
-type Processor = "amd64" | "arm64";
-
-/**
- * A minimal Debian by debootstrap, made once a machine: it takes longer than the test. That of arm64 is unpacked and not
- * configured (that takes programs of its own to run): as files it is a system's root like any other.
- * @returns undefined where debootstrap is not installed or gets nothing
- */
-function debian(processor: Processor): string | undefined {
-  const cached = join(tmpdir(), `alcove-debian-root${processor === "amd64" ? "" : `-${processor}`}`);
-  if (existsSync(cached)) return lstatSync(cached).uid === 0 ? cached : undefined;
-  if (spawnSync("debootstrap", ["--version"]).status !== 0) return undefined;
-  const part = `${cached}.${process.pid}`;
-  const foreign = processor === process.arch.replace("x64", "amd64") ? [] : ["--foreign"];
-  const words = [`--arch=${processor}`, ...foreign, "--variant=minbase", "bookworm", part];
-  const made = spawnSync("debootstrap", words, { timeout: 240_000 });
-  if (made.status === 0) {
-    rmSync(join(part, "var/cache/apt/archives"), { recursive: true, force: true });
-    renameSync(part, cached);
-    return cached;
-  }
-  rmSync(part, { recursive: true, force: true });
-  return undefined;
-}
-
-/** The same of this machine's processor; without debootstrap a part of this system. */
+/** A minimal Debian; without debootstrap, for this machine's processor, a part of this system. */
 function systemRoot(processor: Processor, target: string): boolean {
   const made = debian(processor);
   if (made !== undefined) execFileSync("cp", ["-a", made, target]);

@@ -9,7 +9,7 @@ export const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 export const alcoveFile = join(root, "dist", "alcove.mjs");
 const modules = join(root, "test", "runtimes", "node_modules");
 
-export type RuntimeLabel = "node" | "node20" | "node24" | "node26" | "deno" | "bun";
+export type RuntimeLabel = "node" | "node20" | "node22" | "node24" | "node26" | "deno" | "bun";
 
 /** Command that starts the built file; "node" is the Node that runs the tests. */
 export function alcoveCommand(label: RuntimeLabel = "node"): string[] {
