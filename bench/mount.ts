@@ -1,7 +1,8 @@
 // Mounts side by side with borg's, in one run on the same repository: time to the first listing (starting the
-// program included), `find -ls` over everything, reading every file, CPU time and resident memory of the serving
-// process; for one archive of many files and for a repository with 100 archives. Needs root, /dev/fuse, borg with a
-// FUSE binding, and dist/alcove.mjs. Usage: bench/mount.ts [files=60000] [archives=100]; prints a table and JSON.
+// program included), `find -ls` over everything, reading every file, CPU time and memory of the serving process; for
+// one archive of many files and for a repository with many archives. Needs root, /dev/fuse, borg with a FUSE binding,
+// and dist/alcove.mjs. Usage: bench/mount.ts [files=60000] [archives=100] [rounds=3] [runtimes=node24,bun,…]
+// Prints a table, and writes it and the figures to bench/results/mount.md and mount.json.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -12,13 +13,18 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
-import { alcoveCommand, type RuntimeLabel } from "../test/support/programs.ts";
+import { alcoveCommand, type RuntimeLabel, root } from "../test/support/programs.ts";
 
 const files = Number(process.argv[2] ?? 60_000);
 const archives = Number(process.argv[3] ?? 100);
-const rounds = 3;
+const rounds = Number(process.argv[4] ?? 3);
+const wanted = (process.argv[5] ?? "node20,node24,node26,bun,deno").split(",") as RuntimeLabel[];
+/** Archives of the repository that are looked into, for their memory. */
+const LOOKED_AT = 10;
+/** How long a process is left alone before its memory is taken, in seconds. */
+const REST = 3;
 const dir = mkdtempSync(join(tmpdir(), "alcove-bench-mount-"));
 const mnt = join(dir, "mnt");
 const env = {
@@ -52,14 +58,8 @@ function makeCorpus(): void {
   }
 }
 
-interface Figures {
-  first: number;
-  find: number;
-  read: number;
-  cpu: number;
-  rss: number;
-  anon: number;
-}
+/** Figures by name: seconds, or MB where the name says so. */
+type Figures = Record<string, number>;
 
 const shell = (script: string): string =>
   execFileSync("bash", ["-c", script], { env, encoding: "utf8", timeout: 600_000, maxBuffer: 1 << 28 });
@@ -68,8 +68,9 @@ const seconds = (work: () => void): number => {
   work();
   return (performance.now() - t) / 1000;
 };
+const rest = (): void => void spawnSync("sleep", [String(REST)]);
 
-/** The process that has /dev/fuse open and says it mounts here. */
+/** The process that says it mounts here. */
 function server(): string {
   for (const pid of readdirSync("/proc")) {
     if (!/^\d+$/.test(pid)) continue;
@@ -82,7 +83,26 @@ function server(): string {
   throw new Error("nobody serves the mount");
 }
 
-function measure(command: readonly string[], location: string, look: string): Figures {
+/** Resident memory: all of it, with shared pages divided among those who have them, and what is no file. */
+function memory(pid: string, when: string): Figures {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  const mb = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(rollup)?.[1] ?? Number.NaN) / 1024;
+  return {
+    [`RSS ${when} MB`]: mb("Rss"),
+    [`PSS ${when} MB`]: mb("Pss"),
+    [`anonymous ${when} MB`]: mb("Anonymous"),
+  };
+}
+
+function cpu(pid: string): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return (Number(stat[11]) + Number(stat[12])) / 100;
+}
+
+function mounted(command: readonly string[], location: string, work: (pid: string) => Figures): Figures {
   try {
     const first = seconds(() => {
       const r = spawnSync(command[0]!, [...command.slice(1), "mount", location, mnt], {
@@ -91,43 +111,54 @@ function measure(command: readonly string[], location: string, look: string): Fi
         timeout: 120_000,
       });
       if (r.status !== 0) throw new Error(`${command.join(" ")} mount: ${r.status}`);
-      shell(`ls ${mnt}${look} > /dev/null`);
+      shell(`ls ${mnt} > /dev/null`);
     });
-    const find = seconds(() => shell(`find ${mnt}${look} -ls > /dev/null`));
-    const read = seconds(() => shell(`find ${mnt}${look} -type f -print0 | xargs -0 cat > /dev/null`));
-    const pid = server();
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    const mb = (name: string): number =>
-      Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1] ?? 0) / 1024;
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8")
-      .replace(/^.*\) /, "")
-      .split(" ");
-    return {
-      first,
-      find,
-      read,
-      cpu: (Number(stat[11]) + Number(stat[12])) / 100,
-      rss: mb("VmRSS"),
-      anon: mb("RssAnon"),
-    };
+    return { "first listing": first, ...work(server()) };
   } finally {
     spawnSync("umount", ["-l", mnt], { timeout: 10_000 });
     spawnSync("sleep", ["0.5"]);
   }
 }
 
-const median = (all: Figures[]): Figures => {
-  const of = (key: keyof Figures) =>
-    all.map((f) => f[key]).sort((a, b) => a - b)[Math.floor(all.length / 2)]!;
+/** Lists and reads everything below a directory of the mount. */
+function through(pid: string, directory: string): Figures {
+  const find = seconds(() => shell(`find ${directory} -ls > /dev/null`));
+  const read = seconds(() => shell(`find ${directory} -type f -print0 | xargs -0 cat > /dev/null`));
+  const atOnce = memory(pid, "while reading")["RSS while reading MB"]!;
+  const used = cpu(pid);
+  rest();
   return {
-    first: of("first"),
-    find: of("find"),
-    read: of("read"),
-    cpu: of("cpu"),
-    rss: of("rss"),
-    anon: of("anon"),
+    "find -ls": find,
+    "read all": read,
+    "CPU time": used,
+    "RSS while reading MB": atOnce,
+    ...memory(pid, "after reading"),
   };
-};
+}
+
+const oneArchive = (command: readonly string[]): Figures =>
+  mounted(command, `${dir}/repo::a0`, (pid) => {
+    rest();
+    return { ...memory(pid, "after first listing"), ...through(pid, mnt) };
+  });
+
+const manyArchives = (command: readonly string[]): Figures =>
+  mounted(command, `${dir}/repo`, (pid) => {
+    rest();
+    const before = memory(pid, "after first listing");
+    const into = seconds(() => shell(`ls ${mnt}/a0 > /dev/null`));
+    const figures = { ...before, "first look into an archive": into, ...through(pid, `${mnt}/a0`) };
+    const looks = seconds(() => {
+      for (let i = 1; i < Math.min(archives, LOOKED_AT); i++) shell(`ls ${mnt}/a${i} > /dev/null`);
+    });
+    rest();
+    return { ...figures, "looks into 9 more": looks, ...memory(pid, "with 10 archives") };
+  });
+
+function median(all: Figures[]): Figures {
+  const middle = (key: string) => all.map((f) => f[key]!).sort((a, b) => a - b)[Math.floor(all.length / 2)]!;
+  return Object.fromEntries(Object.keys(all[0]!).map((key) => [key, middle(key)]));
+}
 
 try {
   makeCorpus();
@@ -136,34 +167,41 @@ try {
     writeFileSync(join(dir, "src", "changing"), String(i));
     shell(`cd ${dir}/src && borg create ../repo::a${i} .`);
   }
-  const labels = (["node20", "node24", "node26", "bun", "deno"] as RuntimeLabel[]).filter((l) =>
-    existsSync(alcoveCommand(l)[0]!),
-  );
   const programs: [string, string[]][] = [
     ["borg", ["borg"]],
-    ...labels.map((l): [string, string[]] => [l, alcoveCommand(l)]),
+    ...wanted
+      .filter((l) => existsSync(alcoveCommand(l)[0]!))
+      .map((l): [string, string[]] => [l, alcoveCommand(l)]),
   ];
   const results: Record<string, Record<string, Figures>> = {};
-  for (const [step, location, look] of [
-    ["one archive", `${dir}/repo::a0`, ""],
-    [`${archives} archives, one looked at`, `${dir}/repo`, "/a0"],
+  let report = `# Mount beside borg's\n\n${cpus().length} × ${cpus()[0]?.model ?? "?"}, ${shell("borg --version").trim()}; median of ${rounds} rounds in turns. Figure, and in parentheses how many times faster or smaller than borg. Memory is that of the serving process, ${REST} s after the work unless it says otherwise.\n`;
+  for (const [step, measure] of [
+    [`one archive of ${files} files`, oneArchive],
+    [`a repository with ${archives} archives of ${files} files`, manyArchives],
   ] as const) {
     const runs = new Map<string, Figures[]>(programs.map(([name]) => [name, []]));
     // Alternating, so that what else the machine does falls on all alike.
     for (let round = 0; round < rounds; round++)
-      for (const [name, command] of programs) runs.get(name)!.push(measure(command, location, look));
+      for (const [name, command] of programs) runs.get(name)!.push(measure(command));
     const table = Object.fromEntries([...runs].map(([name, all]) => [name, median(all)]));
     results[step] = table;
     const borg = table["borg"]!;
-    console.log(`\n${step}, ${files} files: seconds and MB (times faster or smaller than borg)`);
-    for (const [name, f] of Object.entries(table)) {
-      const cells = (Object.keys(f) as (keyof Figures)[]).map(
-        (k) => `${k} ${f[k].toFixed(2)} (${(borg[k] / f[k]).toFixed(2)})`,
-      );
-      console.log(`${name.padEnd(8)} ${cells.join("  ")}`);
+    report += `\n## ${step}\n\n| | ${programs.map(([name]) => name).join(" | ")} |\n|---|${programs.map(() => "---|").join("")}\n`;
+    for (const key of Object.keys(borg)) {
+      const cells = programs.map(([name]) => {
+        const figure = table[name]![key]!;
+        const shown = figure.toFixed(key.endsWith("MB") ? 0 : 2);
+        return name === "borg" ? shown : `${shown} (${(borg[key]! / figure).toFixed(2)})`;
+      });
+      report += `| ${key}${key.endsWith("MB") ? "" : ", s"} | ${cells.join(" | ")} |\n`;
     }
   }
-  console.log(JSON.stringify(results));
+  console.log(report);
+  writeFileSync(join(root, "bench/results/mount.md"), report);
+  writeFileSync(
+    join(root, "bench/results/mount.json"),
+    `${JSON.stringify({ files, archives, rounds, results }, null, 1)}\n`,
+  );
 } finally {
   spawnSync("umount", ["-l", mnt], { timeout: 10_000, stdio: "ignore" });
   rmSync(dir, { recursive: true, force: true });

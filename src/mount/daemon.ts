@@ -3,7 +3,7 @@
 // the first process passes on what it prints, and afterwards ends with success. As in Borg's daemonizing().
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { becomeDaemon, canReceiveDescriptors } from "./fusermount-ffi.ts";
+import { becomeDaemon } from "./fusermount-ffi.ts";
 
 /** Set in the process that is to stay. */
 export const DAEMON_VARIABLE = "ALCOVE_MOUNT_DAEMON";
@@ -41,8 +41,8 @@ export function startDaemon(options: DaemonOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(program as string, args, {
       stdio,
-      // It leaves the terminal's session when it is ready; at once where only that way is there.
-      detached: !options.interactive && !canReceiveDescriptors(),
+      // Who may have to ask at the terminal leaves its session when everything is ready, through FFI.
+      detached: !options.interactive,
       env: { ...thrifty, ...options.env, [DAEMON_VARIABLE]: "1" } as NodeJS.ProcessEnv,
     });
     let held = "";

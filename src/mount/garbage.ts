@@ -71,6 +71,11 @@ export function tidyNow(): void {
   releaseMemory();
 }
 
+/** The same when who waits for an answer has it. */
+export function tidySoon(): void {
+  setTimeout(tidyNow, 100).unref();
+}
+
 /** Counts bytes that were decrypted. */
 export function decrypted(bytes: number): void {
   sinceLast += bytes;

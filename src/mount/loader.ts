@@ -6,7 +6,7 @@ import { fsDecode } from "../format/bytes.ts";
 import type { ChunkCache } from "./chunk-cache.ts";
 import { idKey } from "./chunk-cache.ts";
 import { FUSE_NAME_MAX, S_IFDIR, S_IFLNK, S_IFMT } from "./constants.ts";
-import { collectSoon } from "./garbage.ts";
+import { decrypted, tidySoon } from "./garbage.ts";
 import {
   ItemFormatError,
   ItemReader,
@@ -121,7 +121,7 @@ export class Loader {
       if (!this.#options.versions) this.#tree.clear(top);
       throw e;
     }
-    collectSoon();
+    tidySoon();
     const took = ((performance.now() - begun) / 1000).toFixed(2);
     this.#options.log?.("debug", `mount: loaded archive ${archive.name} in ${took} s`);
   }
@@ -143,6 +143,7 @@ export class Loader {
       for (let i = 0; i < batch.length; i++) {
         const data = chunks[i];
         if (!data) throw new ItemFormatError(`metadata of archive ${archive.name} is missing`);
+        decrypted(data.length);
         rest = this.#scanChunk(build, reader, scanned, data, this.#slot(batch[i]!), rest);
       }
       if (performance.now() - turn > TURN_MS) {

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FuseDevice } from "./device.ts";
 import { FileSystem, type FileSystemOptions } from "./filesystem.ts";
-import { tidyNow } from "./garbage.ts";
+import { tidySoon } from "./garbage.ts";
 import {
   abortConnection,
   connectionNumber,
@@ -71,8 +71,8 @@ export async function serveMount(source: MountSource, options: ServeOptions): Pr
     // Asks the mount itself, so the answer also proves that it answers.
     connection = await connectionNumber(directory).catch(() => undefined);
     if (connection !== undefined) raiseReadAhead(connection);
-    tidyNow();
     if (!signal.aborted) options.onReady(fs);
+    tidySoon();
     return await Promise.race([running, stuck]);
   } finally {
     signal.removeEventListener("abort", onAbort);

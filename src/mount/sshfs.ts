@@ -7,7 +7,7 @@ import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AlcoveError } from "../errors.ts";
 import { FileSystem, type FileSystemOptions } from "./filesystem.ts";
-import { tidyNow } from "./garbage.ts";
+import { tidySoon } from "./garbage.ts";
 import { detach, sshfs } from "./mounting.ts";
 import type { MountOptions } from "./options.ts";
 import { SftpServer } from "./sftp.ts";
@@ -69,8 +69,8 @@ export async function serveSshfs(source: MountSource, options: SshfsOptions): Pr
       if (!mounted) await Promise.race([sleep(20), end]);
     }
     if (mounted && !over) {
-      tidyNow();
       if (!signal.aborted) options.onReady(fs);
+      tidySoon();
     }
     const code = await end;
     await serving.catch(() => undefined); // its streams end with sshfs
