@@ -19,7 +19,7 @@ const DYNAMIC = /\bimport\("([^"]+)"\)/g;
 // parentheses, because V8 then compiles it right away instead of scanning it first.
 const LOADER = `
 const __address = import.meta.url.startsWith("data:") ? "file:///" : import.meta.url;
-const __builtin = (name) => process.getBuiltinModule(name);
+const __builtin = process.getBuiltinModule ?? (await import("node:module")).createRequire(__address);
 const __late = {};
 for (const name of ["child_process", "crypto", "tty", "zlib"])
   Object.defineProperty(__late, name, { configurable: true, get: () => kept(name) });

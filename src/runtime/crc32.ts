@@ -1,6 +1,6 @@
 // CRC-32 as zlib has it, natively on every runtime. Bun has it beside node:zlib too, where it does not bring the
 // streams with it (8 ms of start-up); the speed of both is that of memory.
-import { crc32 as zlibCrc32 } from "node:zlib";
+import zlib from "node:zlib";
 
 type Crc32 = (data: Uint8Array, seed?: number) => number;
 
@@ -9,4 +9,22 @@ const bun = (globalThis as { Bun?: { hash: { crc32: Crc32 } } }).Bun;
 /** Continues from `seed`; gives an unsigned number. */
 export const crc32: Crc32 = bun
   ? (data, seed = 0) => bun.hash.crc32(data, seed)
-  : (data, seed) => zlibCrc32(data, seed);
+  : (data, seed) => native()(data, seed);
+
+// node:zlib is loaded by the first call.
+function native(): Crc32 {
+  return (zlib.crc32 as Crc32 | undefined) ?? byTable;
+}
+
+let table: Uint32Array | undefined;
+
+/** For Node before 20.15, which is the newest that npm has for 32-bit arm. */
+function byTable(data: Uint8Array, seed = 0): number {
+  table ??= Uint32Array.from({ length: 256 }, (_, n) => {
+    for (let bit = 0; bit < 8; bit++) n = n & 1 ? (n >>> 1) ^ 0xedb88320 : n >>> 1;
+    return n;
+  });
+  let crc = ~seed;
+  for (const byte of data) crc = table[(crc ^ byte) & 255]! ^ (crc >>> 8);
+  return ~crc >>> 0;
+}
