@@ -2,7 +2,7 @@
 // here allocates. What a call needs as scratch is a fixed static region of its own file; callers own the rest
 // from heapBase() upwards.
 export { buzhashInit, buzhashScan, buzhashScan4, buzhashHash } from "./buzhash";
-export { sha256, sha256Many, sha256Lanes, hmacSha256SetKey, hmacSha256Many } from "./sha256";
+export { sha256, sha256Many, sha256Lanes, hmacSha256SetKey, hmacSha256Many, hmacSha256Outer } from "./sha256";
 export { blake2bSetKey, blake2b, blake2bMany, blake2bLanes } from "./blake2b";
 export { lz4Compress, lz4Decompress } from "./lz4";
 export { crc32 } from "./crc32";

@@ -96,9 +96,15 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
           break;
         }
         if (!found) break;
-        while (ip > anchor && match > src && load<u8>(ip - 1) == load<u8>(match - 1)) {
-          ip--;
-          match--;
+        let room = min<usize>(ip - anchor, match - src);
+        if (room && load<u8>(ip - 1) == load<u8>(match - 1)) {
+          let same: usize;
+          do {
+            same = min<usize>(<usize>(clz<u64>(load<u64>(ip - 8) ^ load<u64>(match - 8)) >> 3), room);
+            ip -= same;
+            match -= same;
+            room -= same;
+          } while (same == 8);
         }
         const literals = ip - anchor;
         // Token, length bytes, literals, offset, and the 8 bytes that the copy below may overrun.
@@ -108,13 +114,20 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
           store<u8>(token, 0xf0);
           op = writeLength(op, literals - 15);
         } else store<u8>(token, <u8>(literals << 4));
-        let from = anchor;
         const stop = op + literals;
-        do {
-          store<u64>(op, load<u64>(from));
-          op += 8;
-          from += 8;
-        } while (op < stop);
+        if (stop + 16 > oend) memory.copy(op, anchor, literals);
+        else {
+          v128.store(op, v128.load(anchor));
+          if (literals > 16) {
+            let from = anchor + 16;
+            op += 16;
+            do {
+              v128.store(op, v128.load(from));
+              op += 16;
+              from += 16;
+            } while (op < stop);
+          }
+        }
         op = stop;
       } else {
         if (op + 12 > oend) return 0;

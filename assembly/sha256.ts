@@ -222,3 +222,8 @@ export function hmacSha256SetKey(slot: usize, key: usize, n: usize): void {
 export function hmacSha256Many(slot: usize, table: usize, n: usize, out: usize): void {
   hashMany(table, n, out, slot, 64, slot + 32);
 }
+
+/** HMAC-SHA256's second pass alone: the messages are digests of the first. `out` may be where they lie. */
+export function hmacSha256Outer(slot: usize, table: usize, n: usize, out: usize): void {
+  hashMany(table, n, out, slot + 32, 64, 0);
+}

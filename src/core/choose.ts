@@ -4,6 +4,7 @@
 // length of message from which on the host is the better one.
 
 import * as host from "./host.ts";
+import { hmacInnerInto, sha256Into } from "./host-hash.ts";
 import type { Core } from "./index.ts";
 import { loadCore } from "./index.ts";
 
@@ -44,23 +45,18 @@ function best(rounds: number, calls: number, work: () => void): number {
 
 function probe(core: Core): Choice {
   const at = core.stageRegion(SAMPLE * BATCH + 1024);
+  // Kept by the core for good, like a hasher's.
+  const [sha, hmac] = [sha256Into(core), hmacInnerInto(core, new Uint8Array(32))];
+  const out = at + SAMPLE * BATCH;
   const data = core.view(at, SAMPLE);
-  const small = core.view(at, SMALL);
-  const key = host.hmacKey(new Uint8Array(32));
-  const rates = {
-    sha: line(
-      small.length,
-      best(3, 30, () => host.sha256(small)),
+  const measured = (hash: typeof sha) =>
+    line(
+      SMALL,
+      best(12, 30, () => hash(at, SMALL, out)),
       SAMPLE,
-      best(3, 3, () => host.sha256(data)),
-    ),
-    hmac: line(
-      small.length,
-      best(3, 20, () => host.hmacSha256(key, small)),
-      SAMPLE,
-      best(3, 3, () => host.hmacSha256(key, data)),
-    ),
-  };
+      best(3, 3, () => hash(at, SAMPLE, out)),
+    );
+  const rates = { sha: measured(sha), hmac: measured(hmac) };
   const sha512 = best(3, 3, () => host.sha512(data)) / SAMPLE;
   const instructions = sha512 > 1.2 * rates.sha.perByte;
   // Where the host wins anyway only the length from which on is open, and waiting for the optimised code would cost
@@ -71,8 +67,8 @@ function probe(core: Core): Choice {
   const crcHost = hostCrc ? best(5, 3, () => hostCrc(data)) : Infinity;
   return {
     sha256HostFrom: threshold(rates.sha, wasmPerByte, 0),
-    // HMAC in the core: one block more before and one after the message.
-    hmacHostFrom: threshold(rates.hmac, wasmPerByte, 64 * wasmPerByte),
+    // The host hashes the key's block at every message, which the core does not; the second pass is the core's anyway.
+    hmacHostFrom: threshold(rates.hmac, wasmPerByte, 0),
     crc32: crcHost < crcWasm ? "host" : "wasm",
   };
 }

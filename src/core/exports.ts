@@ -14,6 +14,7 @@ export interface CoreExports {
   sha256Lanes(n: number): void;
   hmacSha256SetKey(slot: number, key: number, n: number): void;
   hmacSha256Many(slot: number, table: number, n: number, out: number): void;
+  hmacSha256Outer(slot: number, table: number, n: number, out: number): void;
   blake2bSetKey(slot: number, key: number, n: number): void;
   blake2b(slot: number, p: number, n: number, out: number): void;
   blake2bMany(slot: number, table: number, n: number, out: number): void;

@@ -1,10 +1,10 @@
 // One face for the hashes of the pipeline: chunk ids and MACs over many messages in the core's memory, each
 // served by the core or by the host as the choice says. All give the same bytes.
 
-import type { KeyObject } from "node:crypto";
 import type { Choice } from "./choose.ts";
 import { choose } from "./choose.ts";
 import * as host from "./host.ts";
+import { type HashInto, hmacInnerInto, sha256Into } from "./host-hash.ts";
 import type { Core } from "./index.ts";
 
 export type HashKind =
@@ -35,21 +35,31 @@ function newSlot(core: Core): number {
 /** The hasher of a key. Each call keeps a little of the core's memory for good: make one per key, not per use. */
 export function createHasher(core: Core, kind: HashKind, choice: Choice = choose()): Hasher {
   if (kind.type === "sha256") {
-    return split(core, choice.sha256HostFrom, host.sha256, {
+    const wasm: Hasher = {
       many: (table, n, out) => core.sha256Many(table, n, out),
       one: (data) => core.sha256(data),
-    });
+    };
+    const from = choice.sha256HostFrom;
+    return from === null ? wasm : split(core, from, { one: host.sha256, into: sha256Into(core) }, wasm);
   }
   const key = kind.key.slice();
   // Slots below 100 stay free for direct users of the core.
   const slot = 100 + newSlot(core);
   if (kind.type === "hmac-sha256") {
     core.hmacSetKey(slot, key);
-    const prepared: KeyObject | Uint8Array = host.hmacKey(key);
-    return split(core, choice.hmacHostFrom, (data) => host.hmacSha256(prepared, data), {
+    const wasm: Hasher = {
       many: (table, n, out) => core.hmacSha256Many(slot, table, n, out),
       one: (data) => core.hmacSha256(key, data),
-    });
+    };
+    const from = choice.hmacHostFrom;
+    if (from === null) return wasm;
+    const prepared = host.hmacKey(key);
+    const native: Native = {
+      one: (data) => host.hmacSha256(prepared, data),
+      into: hmacInnerInto(core, key),
+      finish: (table, n, out) => core.hmacOuterMany(slot, table, n, out),
+    };
+    return split(core, from, native, wasm);
   }
   core.blake2bSetKey(slot, key);
   return {
@@ -58,43 +68,67 @@ export function createHasher(core: Core, kind: HashKind, choice: Choice = choose
   };
 }
 
-function split(
-  core: Core,
-  from: number | null,
-  native: (data: Uint8Array) => Uint8Array,
-  wasm: Hasher,
-): Hasher {
-  if (from === null) return wasm;
-  const table = core.alloc(8 * GROUP);
-  const digests = core.alloc(32 * GROUP);
-  const members = new Uint32Array(GROUP);
-  const flush = (n: number, out: number) => {
-    wasm.many(table, n, digests);
-    for (let i = 0; i < n; i++) {
-      const at = digests + 32 * i;
-      core.u8.copyWithin(out + 32 * members[i]!, at, at + 32);
-    }
-  };
+interface Native {
+  one(data: Uint8Array): Uint8Array;
+  into: HashInto;
+  /** What remains to be done to digests that `into` gave, several at once; a table and `out` as for `many`. */
+  finish?: Hasher["many"];
+}
+
+/** The host for messages of at least `from` bytes, the core for the others. */
+function split(core: Core, from: number, native: Native, wasm: Hasher): Hasher {
+  const small = new Group(core, wasm.many);
+  const large = native.finish && new Group(core, native.finish);
   return {
-    one: (data) => (data.length >= from ? native(data) : wasm.one(data)),
+    one: (data) => (data.length >= from ? native.one(data) : wasm.one(data)),
     many(pairs, n, out) {
-      let held = 0;
       for (let i = 0; i < n; i++) {
         const ptr = core.u32[pairs / 4 + 2 * i]!;
         const length = core.u32[pairs / 4 + 2 * i + 1]!;
-        if (length >= from) {
-          core.u8.set(native(core.u8.subarray(ptr, ptr + length)), out + 32 * i);
-          continue;
-        }
-        core.u32[table / 4 + 2 * held] = ptr;
-        core.u32[table / 4 + 2 * held + 1] = length;
-        members[held++] = i;
-        if (held === GROUP) {
-          flush(held, out);
-          held = 0;
+        const at = out + 32 * i;
+        if (length < from) small.add(ptr, length, at);
+        else {
+          native.into(ptr, length, at);
+          large?.add(at, 32, at);
         }
       }
-      if (held) flush(held, out);
+      small.flush();
+      large?.flush();
     },
   };
+}
+
+/** Messages scattered over a batch, handed to a kernel in groups. */
+class Group {
+  readonly #core: Core;
+  readonly #many: Hasher["many"];
+  readonly #table: number;
+  readonly #digests: number;
+  readonly #places = new Uint32Array(GROUP);
+  #held = 0;
+
+  constructor(core: Core, many: Hasher["many"]) {
+    this.#core = core;
+    this.#many = many;
+    this.#table = core.alloc(8 * GROUP);
+    this.#digests = core.alloc(32 * GROUP);
+  }
+
+  add(ptr: number, length: number, out: number): void {
+    const { u32 } = this.#core;
+    u32[this.#table / 4 + 2 * this.#held] = ptr;
+    u32[this.#table / 4 + 2 * this.#held + 1] = length;
+    this.#places[this.#held++] = out;
+    if (this.#held === GROUP) this.flush();
+  }
+
+  flush(): void {
+    if (!this.#held) return;
+    this.#many(this.#table, this.#held, this.#digests);
+    for (let i = 0; i < this.#held; i++) {
+      const at = this.#digests + 32 * i;
+      this.#core.u8.copyWithin(this.#places[i]!, at, at + 32);
+    }
+    this.#held = 0;
+  }
 }

@@ -172,6 +172,11 @@ export class Core {
     this.raw.hmacSha256Many(this.#slot(this.#hmacSlots, slot), table, n, out);
   }
 
+  /** HMAC's second pass over n digests of the first (32-byte messages of the table), with the key of `slot`. */
+  hmacOuterMany(slot: number, table: number, n: number, out: number): void {
+    this.raw.hmacSha256Outer(this.#slot(this.#hmacSlots, slot), table, n, out);
+  }
+
   /** BLAKE2b-256 of key ‖ data: Borg's `blake2b_256`. The prepared key is remembered like `hmacSha256`'s. */
   blake2bPrefix(key: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
     if (!same(this.#lastKey.blake2b, key)) {

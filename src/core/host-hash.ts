@@ -1,0 +1,46 @@
+// The host's SHA-256 and HMAC-SHA256 over messages in the core's memory, at the least cost a call: small files are most
+// of a backup, and there the call is what counts. Node 24, 64 bytes: createHmac 1.75 µs; one-shot hash into a Buffer
+// 0.70, as a string of bytes 0.27, and 0.05 more to write that where it belongs.
+
+import * as host from "./host.ts";
+import type { Core } from "./index.ts";
+
+/** Hashes [ptr, ptr + length) of a core's memory and writes 32 bytes at `out` of it. */
+export type HashInto = (ptr: number, length: number, out: number) => void;
+
+const BLOCK = 64;
+
+function write(u8: Uint8Array, digest: string, out: number): void {
+  for (let i = 0; i < 32; i++) u8[out + i] = digest.charCodeAt(i);
+}
+
+/** SHA-256 by the host. */
+export function sha256Into(core: Core): HashInto {
+  return (ptr, length, out) => {
+    const { u8 } = core;
+    write(u8, host.sha256Text(u8.subarray(ptr, ptr + length)), out);
+  };
+}
+
+/**
+ * HMAC's first pass, SHA-256 of (key ^ 0x36…) ‖ message, by the host; the second is `Core.hmacOuterMany`. The key's
+ * block is laid before the message for the length of the call, and what was there is put back: nothing else may write
+ * to the core's memory meanwhile, which holds as everything that does so is synchronous.
+ */
+export function hmacInnerInto(core: Core, key: Uint8Array): HashInto {
+  const pad = core.alloc(2 * BLOCK);
+  const saved = pad + BLOCK;
+  core.u8.fill(0x36, pad, pad + BLOCK);
+  (key.length > BLOCK ? host.sha256(key) : key).forEach((byte, i) => {
+    core.u8[pad + i] = byte ^ 0x36;
+  });
+  return (ptr, length, out) => {
+    const { u8 } = core;
+    const at = ptr - BLOCK;
+    u8.copyWithin(saved, at, ptr);
+    u8.copyWithin(at, pad, saved);
+    const digest = host.sha256Text(u8.subarray(at, ptr + length));
+    u8.copyWithin(at, saved, saved + BLOCK);
+    write(u8, digest, out);
+  };
+}
