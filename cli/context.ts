@@ -1,6 +1,7 @@
 // What a command works with: streams, log, prompts, progress, cancellation, and the options every command has.
 // Commands write and ask through it and never touch process, console or environment themselves.
 import type { AlcoveWarning } from "../src/errors.ts";
+import { jsonIndent } from "../src/format/json.ts";
 import { formatFileSize } from "../src/format/sizes.ts";
 import type { ProgressSink } from "../src/repository/types.ts";
 import type { Args } from "./args.ts";
@@ -122,9 +123,9 @@ export class Context {
     else this.log.output("list", `${status} ${shown}`);
   }
 
-  /** A JSON document on stdout, as Borg's json_print. */
+  /** A JSON document on stdout, as Borg's json_print; BORG_JSON_INDENT is its indentation. */
   printJson(data: Json): void {
-    this.stdout.write(`${jsonDocument(data)}\n`);
+    this.stdout.write(`${jsonDocument(data, { indent: jsonIndent(this.env) })}\n`);
   }
 
   /** One line of JSON on stdout. */

@@ -25,9 +25,15 @@ export function jsonLine(data: Json, options: { sortKeys?: boolean } = {}): stri
   return write(data, options.sortKeys ?? false, undefined, "");
 }
 
-/** json.dumps(data, sort_keys=True, indent=4), or with the keys in the order given. */
-export function jsonDocument(data: Json, options: { sortKeys?: boolean } = {}): string {
-  return write(data, options.sortKeys ?? true, "    ", "");
+/** json.dumps(data, sort_keys=True, indent=4), or with the keys in the order given, or with another indentation:
+ *  a number of spaces, a text, or null for one line. */
+export function jsonDocument(
+  data: Json,
+  options: { sortKeys?: boolean; indent?: number | string | null } = {},
+): string {
+  const { indent = 4 } = options;
+  const step = typeof indent === "number" ? " ".repeat(Math.max(0, indent)) : (indent ?? undefined);
+  return write(data, options.sortKeys ?? true, step, "");
 }
 
 function write(data: Json, sort: boolean, indent: string | undefined, current: string): string {
