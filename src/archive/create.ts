@@ -155,7 +155,7 @@ export class Creator {
     this.#options.onStatus?.("i", item.path);
     const entry = newEntry(item.path);
     entry.item = item;
-    item.hardlink_master = false;
+    item.hardlink_master ??= false;
     const file = pendingFile(item.path, { size: 0, ino: 0, mode: S_IFREG, ctimeSec: 0, ctimeNsec: 0 }, true);
     entry.file = file;
     await this.finish();
