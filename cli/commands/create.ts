@@ -122,6 +122,7 @@ async function backUp(
     compression: parseCompression(args.text("compression") ?? "lz4"),
     chunker,
     filesChanged: args.text("files-changed") as "ctime" | "mtime" | "disabled",
+    sparse: args.flag("sparse"),
     readSpecial: args.flag("read-special"),
     checkpointInterval: args.number("checkpoint-interval")!,
     workers: workerCount(ctx),
@@ -143,9 +144,16 @@ async function backUp(
         : pathsFromStdin(delimiter);
       for await (const path of found) await creator.addPath(path);
     } else {
-      for (const path of paths) {
-        if (path === "-") await creator.addStream(pipeItem(args), standardInput());
-        else await creator.addPaths([path]);
+      // Neighbours go together: one walk for all of them.
+      for (let i = 0; i < paths.length; ) {
+        if (paths[i] === "-") {
+          await creator.addStream(pipeItem(args), standardInput());
+          i++;
+          continue;
+        }
+        const from = i;
+        while (i < paths.length && paths[i] !== "-") i++;
+        await creator.addPaths(paths.slice(from, i));
       }
     }
     await creator.finish();

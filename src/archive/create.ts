@@ -16,7 +16,7 @@ import {
 } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
 import { normPath } from "../format/paths.ts";
-import { fs, Stat } from "../runtime/index.ts";
+import { fs, libc, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import {
   isDevice,
@@ -36,8 +36,10 @@ import { archivedPath, stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
+import { ScanAhead } from "./pipeline/scan-ahead.ts";
+import { type ScanEvent, XATTRS_NONE } from "./pipeline/scan-channel.ts";
 import type { Statistics } from "./stats.ts";
-import { type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
+import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
 
 export interface CreateOptions {
@@ -46,10 +48,14 @@ export interface CreateOptions {
   compression: CompressionSpec;
   chunker: ChunkerParams;
   filesChanged: FilesChanged;
+  /** Holes of sparse files are not read (fixed chunker only). */
+  sparse?: boolean;
   readSpecial: boolean;
   /** Seconds; 0 for none. */
   checkpointInterval: number;
   workers: number;
+  /** Files the cache must know for the walk to get a thread of its own. */
+  scanAhead?: number;
   cwd: string;
   signal?: AbortSignal;
   onStatus?: (status: string, path: string) => void;
@@ -73,6 +79,10 @@ interface Entry {
 }
 
 const MAX_QUEUE = 4096;
+const SCAN_AHEAD_FILES = 4096;
+const NO_NAMES: readonly string[] = [];
+
+type FoundEntry = (WalkEvent | ScanEvent) & { type: "entry" };
 
 export class Creator {
   readonly #writer: ArchiveWriter;
@@ -111,6 +121,7 @@ export class Creator {
         chunker: options.chunker,
         index: this.#store.index.share(),
         filesChanged: options.filesChanged,
+        sparse: options.sparse ?? false,
         choice: choose(),
         largestBlob: largestEntry(largestChunk, options.compression) - 1024,
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
@@ -125,6 +136,7 @@ export class Creator {
 
   /** Archives everything under the roots, in their order. */
   async addPaths(roots: readonly string[]): Promise<void> {
+    if (this.#scansAhead()) return this.#addAhead(roots);
     const walker = new Walker(this.#options.walk);
     for (const root of roots) {
       const prefix = stripPrefixOf(root);
@@ -133,6 +145,36 @@ export class Creator {
         const wait = this.#event(event, prefix);
         if (wait) await wait;
       }
+    }
+  }
+
+  /** Whether a thread of its own walks: worth its start where most files will be found unchanged. Where they have to be
+   *  read, the workers have enough to do. */
+  #scansAhead(): boolean {
+    const { walk, workers, scanAhead = SCAN_AHEAD_FILES } = this.#options;
+    return workers > 0 && !walk.dryRun && libc() !== undefined && (this.#files?.size ?? 0) >= scanAhead;
+  }
+
+  async #addAhead(roots: readonly string[]): Promise<void> {
+    const { walk, capture } = this.#options;
+    const paths = roots.map(normPath);
+    const prefixes = roots.map(stripPrefixOf);
+    const scan = new ScanAhead(walk, paths, capture.xattrs !== false || capture.acls !== false);
+    try {
+      for await (const events of scan.batches()) {
+        for (const event of events) {
+          const wait = this.#event(event, prefixes[event.root]);
+          if (wait) await wait;
+        }
+      }
+    } finally {
+      await scan.close();
+    }
+    // The thread has skipped roots that were given twice; later ones must be too.
+    const stat = new Stat();
+    for (const path of paths) {
+      const root = statIfThere(path, stat);
+      if (root) walk.skipInodes.add(inodeKey(root));
     }
   }
 
@@ -176,7 +218,7 @@ export class Creator {
   }
 
   /** A promise where something has to be waited for. */
-  #event(event: WalkEvent, prefix: string | undefined): Promise<void> | undefined {
+  #event(event: WalkEvent | ScanEvent, prefix: string | undefined): Promise<void> | undefined {
     if (this.#options.signal?.aborted) throw this.#options.signal.reason ?? new CancelledByUser();
     const entry = newEntry(event.path);
     if (event.type === "status") entry.status = event.status;
@@ -207,7 +249,7 @@ export class Creator {
     }
   }
 
-  #process(entry: Entry, event: WalkEvent & { type: "entry" }, prefix: string | undefined): void {
+  #process(entry: Entry, event: FoundEntry, prefix: string | undefined): void {
     let { stat } = event;
     const path = archivedPath(event.path, prefix);
     if (path === undefined) {
@@ -269,10 +311,12 @@ export class Creator {
     entry.file = pendingFile(event.path, stat, special || follow);
   }
 
-  #extended(item: Item, { path, directory, name }: WalkEvent & { type: "entry" }, stat: Stat): void {
+  #extended(item: Item, event: FoundEntry, stat: Stat): void {
     // The scanner lists attribute names for less than a call that looks for each.
-    const names = directory && name !== "" ? directory.xattrNames(name) : undefined;
-    Object.assign(item, this.#collector.statExtAttrs(stat, path, undefined, names));
+    let names: readonly string[] | undefined;
+    if ("xattrs" in event) names = event.xattrs === XATTRS_NONE ? NO_NAMES : undefined;
+    else if (event.directory && event.name !== "") names = event.directory.xattrNames(event.name);
+    Object.assign(item, this.#collector.statExtAttrs(stat, event.path, undefined, names));
   }
 
   /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */
@@ -463,6 +507,14 @@ function pendingFile(
 function factsOf(stat: Stat): FileStamp {
   const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
   return { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec };
+}
+
+function statIfThere(path: string, stat: Stat): Stat | undefined {
+  try {
+    return fs.lstat(path, stat);
+  } catch {
+    return undefined; // it went away after it was walked
+  }
 }
 
 function statTarget(path: string): Stat | undefined {

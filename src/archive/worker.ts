@@ -4,11 +4,13 @@ import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import type { CheckWorkerData } from "./check-verify.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
+import type { ScanWorkerData } from "./pipeline/scan-worker.ts";
 
 type Start =
   | { role: "create"; data: CreateWorkerData }
   | { role: "extract"; data: ExtractWorkerData }
-  | { role: "check"; data: CheckWorkerData };
+  | { role: "check"; data: CheckWorkerData }
+  | { role: "scan"; data: ScanWorkerData };
 
 /** Runs the role this thread was started for. Does nothing in the main thread. */
 export async function workerMain(): Promise<void> {
@@ -19,6 +21,9 @@ export async function workerMain(): Promise<void> {
     if (start.role === "create") {
       const { runCreateWorker } = await import("./pipeline/create-worker.ts");
       await runCreateWorker(start.data, port);
+    } else if (start.role === "scan") {
+      const { runScanWorker } = await import("./pipeline/scan-worker.ts");
+      runScanWorker(start.data);
     } else if (start.role === "check") {
       const { runCheckWorker } = await import("./check-verify.ts");
       await runCheckWorker(start.data, port);

@@ -11,7 +11,7 @@ export {
   parsePatternFileLine,
   type Selection,
 } from "./commands.ts";
-export { buildMatcher, PatternMatcher } from "./matcher.ts";
+export { buildMatcher, type MatcherSpec, PatternMatcher } from "./matcher.ts";
 export {
   createPattern,
   normalizePath,

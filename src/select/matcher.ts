@@ -2,7 +2,14 @@
 // counts. Full paths (pf:) are looked up first, whatever their place in the list, so many of them cost nothing.
 import { stripLeadingSlashes } from "../format/paths.ts";
 import type { InclExcl, PatternCommand } from "./commands.ts";
-import { normalizePath, type Pattern, parsePattern } from "./pattern.ts";
+import { createPattern, normalizePath, type Pattern, type PatternStyle, parsePattern } from "./pattern.ts";
+
+/** A matcher as plain data. */
+export interface MatcherSpec {
+  fallback: boolean | null;
+  items: { style: PatternStyle; text: string; recurseDir: boolean; command: PatternCommand }[];
+  fullPaths: [path: string, command: PatternCommand][];
+}
 
 export class PatternMatcher {
   private readonly items: InclExcl[] = [];
@@ -16,6 +23,28 @@ export class PatternMatcher {
 
   constructor(fallback: boolean | null = null) {
     this.fallback = fallback;
+  }
+
+  /** What another thread needs to decide the same; paths of addIncludePaths come as the patterns they became. */
+  spec(): MatcherSpec {
+    return {
+      fallback: this.fallback,
+      items: this.items.map(({ pattern: { style, text, recurseDir }, command }) => ({
+        style,
+        text,
+        recurseDir,
+        command,
+      })),
+      fullPaths: [...this.fullPaths],
+    };
+  }
+
+  static fromSpec(spec: MatcherSpec): PatternMatcher {
+    const matcher = new PatternMatcher(spec.fallback);
+    for (const { style, text, recurseDir, command } of spec.items)
+      matcher.items.push({ pattern: createPattern(style, text, recurseDir), command });
+    for (const [path, command] of spec.fullPaths) matcher.fullPaths.set(path, command);
+    return matcher;
   }
 
   get isEmpty(): boolean {

@@ -12,6 +12,7 @@ import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import type { Core } from "../../core/index.ts";
 import type { KeyMaterial } from "../../crypto/material.ts";
+import type { FileRange } from "../../runtime/holes.ts";
 import { idHasherKind } from "../ids.ts";
 import {
   align4,
@@ -48,6 +49,9 @@ export interface FileSource {
   /** Reads into the view at the file's position; 0 at the end. */
   read(fd: number, into: Uint8Array): number;
   close(fd: number): void;
+  /** Data and holes from an offset on; undefined where they cannot be told. The position is at the start then. */
+  ranges(fd: number, from: number): FileRange[] | undefined;
+  seek(fd: number, position: number): void;
 }
 
 /** Everything a worker needs to know, serialisable. */
@@ -57,6 +61,8 @@ export interface EngineSetup {
   chunker: ChunkerParams;
   index: HashIndexShare;
   filesChanged: FilesChanged;
+  /** --sparse: holes are not read. Only with the fixed chunker, as in Borg. */
+  sparse: boolean;
   choice: Choice;
   /** Bytes of the largest compressed chunk there can be. */
   largestBlob: number;
@@ -118,6 +124,9 @@ export class Engine {
   #nonce = 0;
   #nonceEnd = 0;
   readonly #recent = new RecentIds(RECENT_LIMIT);
+  /** Bytes of the last zero chunk of a hole, and where its id lies. */
+  #zeroSize = 0;
+  readonly #zeroId: number;
   // The batch: chunks already read, and where the files they belong to end.
   #used = 0;
   readonly #pointers: number[] = [];
@@ -144,6 +153,7 @@ export class Engine {
     this.#buffer = core.alloc(setup.bufferBytes);
     this.#table = core.alloc(MAX_BATCH_CHUNKS * 8);
     this.#ids = core.alloc(MAX_BATCH_CHUNKS * 32);
+    this.#zeroId = core.alloc(32);
   }
 
   /** A larger table has replaced the chunk index. */
@@ -204,6 +214,17 @@ export class Engine {
         // Between the walk's stat and now the name may have been given to something else: never read that.
         if ((before.mode & 0o170000) !== request.fileType || !sameInode(before.ino, request.ino)) {
           throw new Vanished("RACE", "file type or inode changed");
+        }
+      }
+      if (this.#setup.sparse && this.#setup.chunker.algo === "fixed") {
+        const header = this.#setup.chunker.headerSize;
+        const ranges = this.#files.ranges(fd, header);
+        if (ranges?.some((r) => !r.data)) {
+          if (header > 0) ranges.unshift({ size: header, data: true });
+          yield* this.#sparseFile(fd, ranges, this.#setup.chunker.blockSize);
+          this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
+          yield* this.#flush();
+          return;
         }
       }
       let have = 0;
@@ -276,6 +297,76 @@ export class Engine {
     }
     this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
     yield* this.#flush();
+  }
+
+  // Each range of data or hole is cut by itself, from its own start: that is where Borg's cuts are.
+  *#sparseFile(fd: number, ranges: readonly FileRange[], block: number): Generator<Need, void> {
+    yield* this.#flush();
+    const limit = Math.max(READ_BYTES, block);
+    let [offset, position, have] = [0, 0, 0];
+    for (const { size, data } of ranges) {
+      if (!data) {
+        yield* this.#store();
+        have = 0;
+        yield* this.#zeros(block, Math.floor(size / block));
+        if (size % block > 0) yield* this.#zeros(size % block, 1);
+        offset += size;
+        continue;
+      }
+      if (position !== offset) this.#files.seek(fd, offset);
+      for (const end = offset + size; offset < end; ) {
+        const want = Math.min(end - offset, block);
+        if (have + want > limit || this.#lengths.length === MAX_BATCH_CHUNKS) {
+          yield* this.#store();
+          have = 0;
+        }
+        let got = 0;
+        for (let n = 1; got < want && n > 0; got += n)
+          n = this.#read(fd, this.#buffer + have + got, want - got);
+        if (got > 0) this.#push(this.#buffer + have, Uint32Array.of(got));
+        have += got;
+        offset += got;
+        if (got < want) {
+          // It ends before it did when it was looked at.
+          yield* this.#store();
+          return;
+        }
+      }
+      position = offset;
+    }
+    yield* this.#store();
+  }
+
+  /** Stores the chunks gathered so far. */
+  *#store(): Generator<Need, void> {
+    yield* this.#chunks(0, this.#hashBatch());
+    yield* this.#emit();
+    this.#pointers.length = 0;
+    this.#lengths.length = 0;
+  }
+
+  /** Chunks of a hole. Only the first of a size is hashed: a large hole costs a record for each chunk and no more. */
+  *#zeros(size: number, count: number): Generator<Need, void> {
+    let rest = count;
+    if (rest > 0 && this.#zeroSize !== size) {
+      this.#core.u8.fill(0, this.#buffer, this.#buffer + size);
+      this.#push(this.#buffer, Uint32Array.of(size));
+      yield* this.#store();
+      this.#core.u8.copyWithin(this.#zeroId, this.#ids, this.#ids + 32);
+      this.#zeroSize = size;
+      rest--;
+    }
+    for (; rest > 0; rest--) {
+      this.#planned.push({
+        kind: RECORD_KNOWN,
+        length: size,
+        entryBytes: 0,
+        idAt: this.#zeroId,
+        file: undefined,
+      });
+      if (this.#planned.length >= MAX_PLANNED) yield* this.#emit();
+    }
+    yield* this.#emit();
   }
 
   /** Stores the chunks that are certain in the first `have` bytes; moves the rest to the front, returns its size. */

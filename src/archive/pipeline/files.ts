@@ -1,7 +1,7 @@
 // The engine's way to files: descriptors opened without following a final symlink and without touching atime
 // where that is allowed, and the metadata of an open file with full nanoseconds.
 import { closeSync, readSync } from "node:fs";
-import { fs, Stat } from "../../runtime/index.ts";
+import { fs, holes, Stat } from "../../runtime/index.ts";
 import type { FileSource } from "./engine.ts";
 
 export function fileSource(): FileSource {
@@ -13,5 +13,7 @@ export function fileSource(): FileSource {
     fstat: (fd, which) => fs.fstat(fd, stats[which]),
     read: (fd, into) => readSync(fd, into),
     close: (fd) => closeSync(fd),
+    ranges: (fd, from) => holes.fileRanges(fd, from),
+    seek: (fd, position) => holes.seekTo(fd, position),
   };
 }

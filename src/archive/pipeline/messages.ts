@@ -161,6 +161,10 @@ export function readFreshStat(v: DataView, p: number): FreshStat {
   };
 }
 
+export function align8(n: number): number {
+  return (n + 7) & ~7;
+}
+
 export function align4(n: number): number {
   return (n + 3) & ~3;
 }

@@ -1,0 +1,66 @@
+// The main thread's side of a walk in a thread of its own. The events are those of Walker, in the same order.
+import { Stat } from "../../runtime/index.ts";
+import type { WalkOptions } from "../walker.ts";
+import {
+  ENDED,
+  PUBLISHED,
+  PULSE,
+  RELEASED,
+  readScan,
+  ScanChannel,
+  type ScanEvent,
+  STOP,
+} from "./scan-channel.ts";
+import type { ScanWorkerData } from "./scan-worker.ts";
+import { startThread, type Thread } from "./threads.ts";
+
+const BREATHE_MS = 40;
+
+export class ScanAhead {
+  readonly #channel = new ScanChannel();
+  readonly #thread: Thread;
+  readonly #stat = new Stat();
+  #failure: Error | undefined;
+  #lastBreath = performance.now();
+
+  /** @param roots normalised paths */
+  constructor(options: WalkOptions, roots: readonly string[], xattrs: boolean) {
+    const data: ScanWorkerData = {
+      memory: this.#channel.memory,
+      options: { ...options, matcher: options.matcher.spec() },
+      roots,
+      xattrs,
+    };
+    this.#thread = startThread({ role: "scan", data }, (e) => {
+      this.#failure ??= e;
+    });
+  }
+
+  /** All events, a slot's at a time: take them before asking for the next. @throws what ended the walk */
+  async *batches(): AsyncGenerator<Iterable<ScanEvent>, void> {
+    const channel = this.#channel;
+    for (;;) {
+      const seen = channel.get(PULSE);
+      // Asked in this order: the last slot is published before the end is told.
+      const ended = channel.get(ENDED) !== 0;
+      const n = channel.get(RELEASED);
+      if (channel.get(PUBLISHED) > n) {
+        yield readScan(channel.slot(n), this.#stat);
+        channel.raise(RELEASED);
+      } else if (ended) return;
+      else channel.sleep(seen, BREATHE_MS);
+      // Signals, timers and the death of the thread are seen in the event loop only.
+      const now = performance.now();
+      if (now - this.#lastBreath > BREATHE_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.#lastBreath = performance.now();
+      }
+      if (this.#failure) throw this.#failure;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#channel.raise(STOP);
+    await this.#thread.join();
+  }
+}

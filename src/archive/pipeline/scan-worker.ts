@@ -1,0 +1,67 @@
+// The walking thread: runs the walk and fills the ring with what it finds, until the end or a stop.
+import { type MatcherSpec, PatternMatcher } from "../../select/index.ts";
+import { type WalkEvent, Walker, type WalkOptions } from "../walker.ts";
+import {
+  ENDED,
+  PUBLISHED,
+  PULSE,
+  RELEASED,
+  ScanChannel,
+  ScanWriter,
+  SLOTS,
+  STOP,
+  XATTRS_NONE,
+  XATTRS_UNKNOWN,
+} from "./scan-channel.ts";
+
+/** Serialisable start data of the walking thread. */
+export interface ScanWorkerData {
+  memory: SharedArrayBuffer;
+  options: Omit<WalkOptions, "matcher"> & { matcher: MatcherSpec };
+  /** Normalised paths. */
+  roots: readonly string[];
+  /** Whether attributes are wanted: their names are listed here too. */
+  xattrs: boolean;
+}
+
+/** Runs until everything is told, or the channel says stop. */
+export function runScanWorker(data: ScanWorkerData): void {
+  const channel = new ScanChannel(data.memory);
+  const walker = new Walker({ ...data.options, matcher: PatternMatcher.fromSpec(data.options.matcher) });
+  let writer = new ScanWriter(channel.slot(0));
+
+  /** Hands the slot over and waits for a free one; false when told to stop. */
+  const publish = (): boolean => {
+    channel.raise(PUBLISHED);
+    for (;;) {
+      const seen = channel.get(PULSE);
+      if (channel.get(STOP) !== 0) return false;
+      if (channel.get(PUBLISHED) - channel.get(RELEASED) < SLOTS) break;
+      channel.sleep(seen);
+    }
+    writer = new ScanWriter(channel.slot(channel.get(PUBLISHED)));
+    return true;
+  };
+  // A path's names of attributes; most have none, which is all that has to be known here.
+  const attributes = (event: WalkEvent & { type: "entry" }): number => {
+    if (!data.xattrs) return XATTRS_UNKNOWN;
+    const names = event.directory?.xattrNames(event.name === "" ? "." : event.name);
+    return names?.length === 0 ? XATTRS_NONE : XATTRS_UNKNOWN;
+  };
+  const write = (root: number, event: WalkEvent): boolean => {
+    if (event.type === "entry") return writer.entry(root, event.path, event.stat, attributes(event));
+    if (event.type === "status") return writer.status(root, event.path, event.status);
+    return writer.problem(root, event.path, event.problem);
+  };
+
+  for (const [root, path] of data.roots.entries()) {
+    for (const event of walker.walk(path)) {
+      if (write(root, event)) continue;
+      if (!publish()) return;
+      if (!write(root, event))
+        throw new Error(`walk: an event larger than a slot (${event.path.length} characters)`);
+    }
+  }
+  if (!writer.isEmpty) channel.raise(PUBLISHED);
+  channel.raise(ENDED);
+}
