@@ -1,9 +1,9 @@
 // Reads repository objects straight from segment files in a worker. Objects of one archive lie mostly one behind
 // the other, so a window of the file is kept and one read serves many small objects.
 import { closeSync, openSync, readSync } from "node:fs";
-import { crc32 } from "node:zlib";
 import { IntegrityError } from "../errors.ts";
 import { equalBytes, toHex } from "../format/bytes.ts";
+import { crc32 } from "../runtime/crc32.ts";
 
 /** Where an object's PUT entry lies. */
 export interface ObjectLocation {
