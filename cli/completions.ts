@@ -187,12 +187,10 @@ export function fishCompletion(program: string): string {
     }
   }
   for (const c of commands) {
-    const condition = ` -n ${quote(
-      c.name
-        .split(" ")
-        .map((w) => seen([w]))
-        .join("; and "),
-    )}`;
+    // "info" is a command, and a member of debug.
+    const words = c.name.split(" ").map((w) => seen([w]));
+    if (words.length === 1) words.push(`not ${seen([...commandGroups.keys()])}`);
+    const condition = ` -n ${quote(words.join("; and "))}`;
     for (const o of c.options) if (!o.standsFor && !o.deprecated) option(o, condition);
   }
   return `${lines.join("\n")}\n`;

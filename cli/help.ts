@@ -23,45 +23,28 @@ export function printHelp(parsed: Parsed, program: Program, out: OutStream, env:
   else out.write(programHelp(program, columns, s));
 }
 
+/** Of the commands for care, those that everybody needs; the others are named only, so that a terminal of 24 lines
+ *  holds everything. */
+const EXPLAINED = new Set(["prune", "compact", "delete", "check"]);
+
 /** The first screen. */
 export function programHelp(program: Program, columns: number, s: Style): string {
   const { name } = program;
-  const lines = [
-    `${s.bold("Usage:")} ${name} [options] COMMAND [options] REPOSITORY[::ARCHIVE] …`,
-    "Deduplicating, encrypted backups in BorgBackup's format.",
-    "",
-  ];
+  const lines = [`${s.bold("Usage:")} ${name} [options] COMMAND [options] REPOSITORY[::ARCHIVE] …`];
+  const explained = commands.filter((c) => c.section === "everyday" || EXPLAINED.has(c.name));
   const section = (title: string, which: CommandSpec["section"]) => {
-    lines.push(s.heading(title));
-    const shown = commands.filter((c) => c.section === which && !c.name.includes(" "));
-    lines.push(
-      ...twoColumns(
-        shown.map((c) => [c.name, c.summary] as const),
-        columns,
-        14,
-        s,
-      ),
-    );
+    const rows = explained.filter((c) => c.section === which).map((c) => [c.name, c.summary] as const);
+    lines.push(s.heading(title), ...twoColumns(rows, columns, 12, s));
   };
   section("Every day", "everyday");
   section("Care for a repository", "care");
-  lines.push(s.heading("More"));
-  const more = commands
-    .filter((c) => c.section === "admin" || c.section === "more")
-    .map((c) => c.name.split(" ")[0]!);
-  lines.push(wrap([...new Set(more)].join(", "), columns, "  "));
-  lines.push(s.heading("Options for all commands"));
+  const more = commands.filter((c) => !explained.includes(c)).map((c) => c.name.split(" ")[0]!);
+  lines.push(s.heading("More"), wrap([...new Set(more)].join(", "), columns, "  "));
   lines.push(
-    wrap(
-      "-v, --debug, -p/--progress, --iec, --log-json, --lock-wait N, --rsh RSH, --workers N, -V/--version; all of them: help common",
-      columns,
-      "  ",
-    ),
-  );
-  lines.push("");
-  lines.push(
+    s.heading("Options for all commands"),
+    wrap("-v, -p/--progress, --log-json, --lock-wait N, --rsh RSH, …: help common", columns, "  "),
     `${name} COMMAND --help explains a command, ${name} help TOPIC a topic:`,
-    "patterns, placeholders, compression.",
+    "patterns, placeholders, compression, common.",
   );
   return `${lines.join("\n")}\n`;
 }

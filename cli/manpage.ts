@@ -4,12 +4,16 @@ import { flagsText, optionGroups, usageLine } from "./help.ts";
 import { commands, commonOptions } from "./options.ts";
 import { topics } from "./topics.ts";
 
-/** Text that troff takes literally. */
+/** Text that troff takes literally; other letters than ASCII by their numbers, whatever encoding it is told. */
 function roff(text: string): string {
   return text
     .replaceAll("\\", "\\e")
     .replaceAll("-", "\\-")
-    .replace(/^([.'])/gm, "\\&$1");
+    .replace(/^([.'])/gm, "\\&$1")
+    .replace(
+      /[^\x00-\x7f]/gu,
+      (c) => `\\[u${c.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}]`,
+    );
 }
 
 export function manPage(program: Program): string {
