@@ -1,5 +1,6 @@
 // check: verifies the repository, then the archives in it.
 import { checkArchives } from "../../src/archive/check.ts";
+import { JointCheck } from "../../src/archive/check-joint.ts";
 import type { Archives, SortKey } from "../../src/archive/manifest.ts";
 import { loadCore } from "../../src/core/index.ts";
 import { CancelledByUser, CommandError } from "../../src/errors.ts";
@@ -26,11 +27,21 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
   if (maxDuration && !repositoryOnly)
     throw new CommandError("--repository-only is required for --max-duration support.");
   return withRepository(ctx, args, { exclusive: true }, async ({ repository, environment }) => {
+    const verifyData = args.flag("verify-data");
+    const workers = workerCount(ctx);
+    const joint = JointCheck.of(repository, {
+      core: loadCore(),
+      environment,
+      verifyData,
+      workers,
+      signal: ctx.signal,
+    });
     if (!args.flag("archives-only")) {
       const good = await repository.check({
         repair,
         saveSpace: args.flag("save-space"),
         maxDuration,
+        ...(joint ? { reader: joint } : {}),
         progress: ctx.progressSink({ "repository.check": "Checking segments" }),
         log: (level, message) => ctx.log.log(level, message, { name: "borg.repository" }),
       });
@@ -40,8 +51,9 @@ export async function run(args: Args, ctx: Context): Promise<number | undefined>
     const good = await checkArchives(repository, {
       core: loadCore(),
       environment,
-      verifyData: args.flag("verify-data"),
-      workers: workerCount(ctx),
+      verifyData,
+      workers,
+      findings: joint?.findings,
       repair,
       saveSpace: args.flag("save-space"),
       confirmDeletion: (archives) => confirmedDeletion(ctx, archives),

@@ -1,46 +1,58 @@
-// Verifies many small objects at a time, in the core's memory: MACs and ids several at once, and one AES call for
-// neighbours whose counters follow each other, as create leaves them (a cipher object alone costs more than decrypting
-// a small chunk). It only tells which objects are sound: whatever is unusual or wrong is left to the way for single
-// objects, which knows every codec and says what is wrong.
+// Verifies many objects at a time where they were read to: a window of the segment in the core's memory. MACs are
+// computed in place, several at once; ciphertexts whose counters follow each other, as create leaves them, are decrypted
+// in one call (a cipher object alone costs more than decrypting a small chunk); ids are computed several at once. It
+// only tells which objects are sound: whatever is unusual or wrong is left to the way for single objects, which says
+// what is wrong. Neither an array nor a copy is made for an object, but that of its ciphertext.
 import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import type { Compressor } from "../compress/index.ts";
 import { createHasher, type Hasher } from "../core/hasher.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
+import { DecompressionError } from "../errors.ts";
 
+/** Bytes of a segment that lie in the memory at a time. */
+export const WINDOW_BYTES = 4 << 20;
 const MOST_OBJECTS = 256;
-const LARGEST_OBJECT = 256 << 10;
-const STAGE_BYTES = 1 << 20;
+/** What is in a batch stays in the processor's second cache from its MAC to its id. */
+const BATCH_BYTES = 256 << 10;
+const BLOCK = 16;
+const STAGE_BYTES = WINDOW_BYTES + BATCH_BYTES + BLOCK * MOST_OBJECTS;
 const PLAIN_BYTES = 8 << 20;
 const ID_SIZE = 32;
 
 export class BatchVerifier {
+  /** Address of the window. */
+  readonly window: number;
   readonly #core: Core;
+  readonly #codec: Compressor;
   readonly #info: KeyModeInfo;
   readonly #usable: boolean;
   readonly #cipherKey: KeyObject | undefined;
   readonly #mac: Hasher | undefined;
   readonly #id: Hasher;
-  /** Objects from their counter on (encrypted) or from their compressed data on, at multiples of 16. */
-  readonly #stageAt: number;
-  readonly #plainAt: number;
+  /** Ciphertexts, each at a block's start, and in their place then what they hold. */
+  readonly #stage: number;
+  readonly #plain: number;
   readonly #table: number;
   readonly #digests: number;
-  /** Ciphertexts without counters between them, each at a block's start. */
-  readonly #cipherText = new Uint8Array(STAGE_BYTES);
-  readonly #cipherAt = new Uint32Array(MOST_OBJECTS);
+  /** Addresses of the expected ids and of the objects, and the objects' lengths. */
+  readonly #ids = new Uint32Array(MOST_OBJECTS);
+  readonly #blobs = new Uint32Array(MOST_OBJECTS);
   readonly #lengths = new Uint32Array(MOST_OBJECTS);
-  readonly #staged = new Uint32Array(MOST_OBJECTS);
-  readonly #macs = new Uint8Array(MOST_OBJECTS * MAC_SIZE);
-  readonly #ivs = new Uint8Array(MOST_OBJECTS * IV_SIZE);
-  readonly #ids = new Uint8Array(MOST_OBJECTS * ID_SIZE);
+  /** Addresses and lengths of the compressed data. */
+  readonly #packed = new Uint32Array(MOST_OBJECTS);
+  readonly #packedLengths = new Uint32Array(MOST_OBJECTS);
   readonly #numbers = new Uint32Array(MOST_OBJECTS);
-  #stageUsed = 0;
-  #cipherUsed = 0;
+  readonly #bad = new Uint8Array(MOST_OBJECTS);
+  readonly #iv = new Uint8Array(16);
   #count = 0;
+  #bytes = 0;
 
-  constructor(material: KeyMaterial, core: Core) {
+  /** @param codec for what is not LZ4 */
+  constructor(material: KeyMaterial, core: Core, codec: Compressor) {
     this.#core = core;
+    this.#codec = codec;
     const info = keyMode(material.mode);
     this.#info = info;
     this.#usable = !material.withoutKey;
@@ -53,130 +65,151 @@ export class BatchVerifier {
       core,
       info.idHash === "sha256" ? { type: "sha256" } : { type: info.idHash, key: material.idKey },
     );
-    this.#stageAt = core.alloc(STAGE_BYTES);
-    this.#plainAt = core.alloc(PLAIN_BYTES);
+    this.window = core.alloc(WINDOW_BYTES);
+    this.#stage = info.encrypted ? core.alloc(STAGE_BYTES) : 0;
+    this.#plain = core.alloc(PLAIN_BYTES);
     this.#table = core.alloc(MOST_OBJECTS * 8);
     this.#digests = core.alloc(MOST_OBJECTS * 32);
   }
 
-  /** Whether an object of this length is for a batch at all. */
-  takes(blob: Uint8Array): boolean {
+  /** Whether the object at this address of the window is for a batch at all. */
+  takes(blob: number, length: number): boolean {
     const least = this.#info.encrypted ? ENVELOPE_SIZE + 2 : 3;
-    return (
-      this.#usable && blob.length >= least && blob.length <= LARGEST_OBJECT && blob[0] === this.#info.type
-    );
+    return this.#usable && length >= least && this.#core.u8[blob] === this.#info.type;
   }
 
   get full(): boolean {
-    return this.#count === MOST_OBJECTS || this.#stageUsed + LARGEST_OBJECT + 32 > STAGE_BYTES;
+    return this.#count === MOST_OBJECTS || this.#bytes >= BATCH_BYTES;
   }
 
-  /** @param number what run() calls the object by */
-  add(number: number, id: Uint8Array, blob: Uint8Array): void {
+  /** @param number what run() calls the object by
+   *  @param id address of the id that the object has to have */
+  add(number: number, id: number, blob: number, length: number): void {
     const n = this.#count++;
     this.#numbers[n] = number;
-    this.#ids.set(id, n * ID_SIZE);
-    const encrypted = this.#info.encrypted;
-    const body = blob.subarray(encrypted ? 1 + MAC_SIZE : 1);
-    const at = this.#stageAt + this.#stageUsed;
-    this.#core.u8.set(body, at);
-    this.#staged[n] = at;
-    this.#stageUsed += (body.length + 15) & ~15;
-    this.#lengths[n] = encrypted ? body.length - IV_SIZE : body.length;
-    if (!encrypted) return;
-    this.#macs.set(blob.subarray(1, 1 + MAC_SIZE), n * MAC_SIZE);
-    this.#ivs.set(body.subarray(0, IV_SIZE), n * IV_SIZE);
-    this.#cipherAt[n] = this.#cipherUsed;
-    this.#cipherText.set(body.subarray(IV_SIZE), this.#cipherUsed);
-    this.#cipherUsed += 16 * blocksOf(this.#lengths[n]!);
+    this.#ids[n] = id;
+    this.#blobs[n] = blob;
+    this.#lengths[n] = length;
+    this.#bytes += length;
   }
 
-  /** The numbers of the added objects that are not known to be sound; empties the batch.
-   *  @param plain gets the number and the data of each sound one: a view that is valid during the call only */
-  run(plain?: (number: number, data: Uint8Array) => void): number[] {
+  /** The numbers of the added objects that are not known to be sound; empties the batch. */
+  run(): number[] {
     const n = this.#count;
-    const rest = new Uint8Array(n);
+    this.#bad.fill(0, 0, n);
     if (this.#mac) {
-      for (let i = 0; i < n; i++) this.#entry(i, this.#staged[i]!, this.#lengths[i]! + IV_SIZE);
+      for (let i = 0; i < n; i++) {
+        const head = 1 + MAC_SIZE;
+        this.#entry(i, this.#blobs[i]! + head, this.#lengths[i]! - head);
+      }
       this.#mac.many(this.#table, n, this.#digests);
-      this.#compare(this.#macs, rest);
-      this.#decrypt();
-    }
-    this.#decompress(rest);
-    this.#id.many(this.#table, n, this.#digests);
-    this.#compare(this.#ids, rest);
-    this.#count = this.#stageUsed = this.#cipherUsed = 0;
-    const numbers: number[] = [];
-    const { u8, u32 } = this.#core;
-    for (let i = 0; i < n; i++) {
-      if (rest[i]) numbers.push(this.#numbers[i]!);
-      else if (plain) {
-        const at = u32[this.#table / 4 + 2 * i]!;
-        plain(this.#numbers[i]!, u8.subarray(at, at + u32[this.#table / 4 + 2 * i + 1]!));
+      for (let i = 0; i < n; i++) this.#compare(i, this.#digests + 32 * i, this.#blobs[i]! + 1);
+      this.#decrypt(n);
+    } else {
+      for (let i = 0; i < n; i++) {
+        this.#packed[i] = this.#blobs[i]! + 1;
+        this.#packedLengths[i] = this.#lengths[i]! - 1;
       }
     }
+    for (let from = 0; from < n; ) from = this.#identify(from, n);
+    this.#count = this.#bytes = 0;
+    const numbers: number[] = [];
+    for (let i = 0; i < n; i++) if (this.#bad[i]) numbers.push(this.#numbers[i]!);
     return numbers;
   }
 
   #entry(i: number, pointer: number, length: number): void {
-    this.#core.u32[this.#table / 4 + 2 * i] = pointer;
-    this.#core.u32[this.#table / 4 + 2 * i + 1] = length;
+    const { u32 } = this.#core;
+    u32[this.#table / 4 + 2 * i] = pointer;
+    u32[this.#table / 4 + 2 * i + 1] = length;
   }
 
-  #compare(expected: Uint8Array, rest: Uint8Array): void {
+  #compare(i: number, digest: number, expected: number): void {
     const { u8 } = this.#core;
-    for (let i = 0; i < this.#count; i++) {
-      let difference = 0;
-      for (let k = 0; k < 32; k++) difference |= u8[this.#digests + 32 * i + k]! ^ expected[32 * i + k]!;
-      if (difference) rest[i] = 1;
+    let difference = 0;
+    for (let k = 0; k < ID_SIZE; k++) difference |= u8[digest + k]! ^ u8[expected + k]!;
+    if (difference) this.#bad[i] = 1;
+  }
+
+  #decrypt(n: number): void {
+    const { u8 } = this.#core;
+    let used = 0;
+    for (let i = 0; i < n; i++) {
+      const length = this.#lengths[i]! - ENVELOPE_SIZE;
+      const from = this.#blobs[i]! + ENVELOPE_SIZE;
+      const to = this.#stage + used;
+      u8.copyWithin(to, from, from + length);
+      this.#packed[i] = to;
+      this.#packedLengths[i] = length;
+      used += BLOCK * blocksOf(length);
     }
-  }
-
-  /** Puts the compressed data where the objects are staged. */
-  #decrypt(): void {
-    const { u8 } = this.#core;
-    const iv = new Uint8Array(16);
-    const ivs = new DataView(this.#ivs.buffer);
-    for (let from = 0; from < this.#count; ) {
+    for (let from = 0; from < n; ) {
       let to = from + 1;
-      for (; to < this.#count; to++) {
-        const follows = ivs.getUint32(8 * (to - 1) + 4) + blocksOf(this.#lengths[to - 1]!);
-        if (ivs.getUint32(8 * to) !== ivs.getUint32(8 * from) || ivs.getUint32(8 * to + 4) !== follows) break;
-      }
-      iv.set(this.#ivs.subarray(8 * from, 8 * from + 8), 8);
-      const start = this.#cipherAt[from]!;
-      const end = this.#cipherAt[to - 1]! + this.#lengths[to - 1]!;
-      const data = createCipheriv("aes-256-ctr", this.#cipherKey!, iv).update(
-        this.#cipherText.subarray(start, end),
+      let next = this.#counter(from) + blocksOf(this.#packedLengths[from]!);
+      while (to < n && this.#counter(to) === next) next += blocksOf(this.#packedLengths[to++]!);
+      const start = this.#packed[from]!;
+      const end = this.#packed[to - 1]! + this.#packedLengths[to - 1]!;
+      const counter = this.#blobs[from]! + 1 + MAC_SIZE;
+      this.#iv.set(u8.subarray(counter, counter + IV_SIZE), 16 - IV_SIZE);
+      u8.set(
+        createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv).update(u8.subarray(start, end)),
+        start,
       );
-      for (let i = from; i < to; i++) {
-        const at = this.#cipherAt[i]! - start;
-        u8.set(data.subarray(at, at + this.#lengths[i]!), this.#staged[i]!);
-      }
       from = to;
     }
   }
 
-  /** Fills the table with the plaintexts; what is neither stored as it is nor LZ4, or does not fit, is left. */
-  #decompress(rest: Uint8Array): void {
+  /** Of the counter's 8 bytes the lower 6: where these wrap, a run of counters ends, which is all they decide. */
+  #counter(i: number): number {
+    const { u8 } = this.#core;
+    const at = this.#blobs[i]! + 1 + MAC_SIZE;
+    let value = 0;
+    for (let k = 2; k < IV_SIZE; k++) value = value * 256 + u8[at + k]!;
+    // The upper two bytes are 0 in what was ever written; anything else is a run of its own.
+    return u8[at] || u8[at + 1] ? -1 - i : value;
+  }
+
+  /** Decompresses as many as there is room for, and compares their ids. @returns the first of those that are left */
+  #identify(from: number, n: number): number {
     const core = this.#core;
     let used = 0;
-    for (let i = 0; i < this.#count; i++) {
-      const at = this.#staged[i]!;
-      const length = this.#lengths[i]!;
-      const codec = core.u8[at + 1] === 0 ? core.u8[at]! : -1;
+    let to = from;
+    for (; to < n; to++) {
+      const [at, length] = [this.#packed[to]!, this.#packedLengths[to]!];
+      const i = to - from;
       this.#entry(i, at + 2, length - 2);
-      if (rest[i] || codec === 0) continue;
-      const size =
-        codec === 1 && length > 2
-          ? core.lz4Decompress(at + 2, length - 2, this.#plainAt + used, PLAIN_BYTES - used)
-          : -1;
-      if (size < 0) {
-        rest[i] = 1;
-        continue;
+      if (this.#bad[to]) continue;
+      const codec = core.u8[at + 1] === 0 ? core.u8[at]! : -1;
+      if (codec === 0) continue;
+      let size = -1;
+      if (codec === 1)
+        size =
+          length > 2 ? core.lz4Decompress(at + 2, length - 2, this.#plain + used, PLAIN_BYTES - used) : -1;
+      else {
+        const data = this.#decompress(at, length);
+        if (data && data.length <= PLAIN_BYTES - used) {
+          core.u8.set(data, this.#plain + used);
+          size = data.length;
+        }
       }
-      this.#entry(i, this.#plainAt + used, size);
-      used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
+      if (size >= 0) {
+        this.#entry(i, this.#plain + used, size);
+        used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
+      } else if (used > 0) break;
+      else this.#bad[to] = 1;
+    }
+    this.#id.many(this.#table, to - from, this.#digests);
+    for (let i = from; i < to; i++) this.#compare(i, this.#digests + 32 * (i - from), this.#ids[i]!);
+    return to;
+  }
+
+  #decompress(at: number, length: number): Uint8Array | undefined {
+    try {
+      // A copy: the memory may grow on the way, and a view of it would be empty then.
+      return this.#codec.decompress(this.#core.u8.slice(at, at + length), PLAIN_BYTES);
+    } catch (e) {
+      if (e instanceof DecompressionError) return undefined;
+      throw e;
     }
   }
 }

@@ -2,14 +2,18 @@
 // chunk they need is there, that no object is left over, and with verifyData that every object is what its id says.
 // With repair, what is lost is cut out or replaced and the rest saved, in one transaction: Borg's ArchiveChecker.
 // Archives that are intact are not written again; Borg writes them all, to the same bytes.
+
+import { SecurityManager } from "../cache/security.ts";
 import type { Core } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
-import { Key, openKey } from "../crypto/keys.ts";
-import { CancelledByUser, IntegrityError, ObjectNotFound } from "../errors.ts";
+import { Key } from "../crypto/keys.ts";
+import { CancelledByUser, IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import type { ProgressSink, Repository } from "../repository/types.ts";
 import { ArchiveCheck } from "./check-archive.ts";
 import type { CheckLog } from "./check-files.ts";
+import type { JointFindings } from "./check-joint.ts";
+import { openCheckedObjects } from "./check-key.ts";
 import { rebuildManifest } from "./check-manifest.ts";
 import { CheckObjects } from "./check-objects.ts";
 import { verifyObjects } from "./check-verify.ts";
@@ -23,6 +27,8 @@ export interface ArchiveCheckOptions {
   verifyData?: boolean;
   /** Worker threads for verifyData; none where absent. */
   workers?: number;
+  /** What a check of the repository has found out on its way, under the same lock. */
+  findings?: JointFindings | undefined;
   /** The archives to check; all of them where absent, and then orphaned objects are looked for too.
    *  Undefined as answer: what was asked for is not there, which is an error. */
   select?: (archives: Archives) => ArchiveInfo[] | undefined;
@@ -38,9 +44,6 @@ export interface ArchiveCheckOptions {
   progress?: ProgressSink;
   signal?: AbortSignal;
 }
-
-/** Objects looked at to find out what kind of key the repository has. */
-const KEY_SAMPLE = 99;
 
 /** @returns whether everything is in order, or was repaired. @throws CancelledByUser, and errors of keys */
 export async function checkArchives(repository: Repository, options: ArchiveCheckOptions): Promise<boolean> {
@@ -96,32 +99,11 @@ class Check {
     };
   }
 
-  /**
-   * The key that the objects ask for: the manifest may be gone. The type that most of a sample have is believed, since
-   * with a wrong one nothing would verify, and a repair would delete what it could not read.
-   */
+  /** The key is asked for once. */
   async #objects(known: CheckObjects): Promise<Objects> {
-    const { core, environment } = this.#options;
-    const byType = new Map<number, Uint8Array[]>();
-    let tried = 0;
-    for (const id of known.ids()) {
-      if (tried++ === KEY_SAMPLE) break;
-      try {
-        const blob = await this.#repository.get(id);
-        if (blob.length === 0) continue;
-        const samples = byType.get(blob[0]!);
-        if (samples) samples.push(blob);
-        else byType.set(blob[0]!, [blob]);
-      } catch (e) {
-        if (!(e instanceof IntegrityError) && !(e instanceof ObjectNotFound)) throw e;
-      }
-    }
-    const [samples] = [...byType.values()].sort((a, b) => b.length - a.length);
-    if (!samples) throw new IntegrityError("No object can be read that tells which key the repository has.");
-    // The manifest is the first, if it is sound: its counters are the latest.
-    const longest =
-      samples[0]!.length > 40 ? samples[0]! : samples.reduce((a, b) => (b.length > a.length ? b : a));
-    return makeObjects(this.#repository, await openKey(this.#repository, longest, environment, core), core);
+    const { core, environment, findings } = this.#options;
+    if (findings?.failure) throw findings.failure;
+    return findings?.objects ?? openCheckedObjects(this.#repository, known.ids(), environment, core);
   }
 
   async #verifyData(objects: Objects, known: CheckObjects): Promise<void> {
@@ -129,7 +111,9 @@ class Check {
     log("info", "Starting cryptographic data integrity verification...");
     const total = known.size;
     const progress = this.#progress("check.verify_data", total);
-    const verified = await verifyObjects(objects, { workers, progress: progress.show, signal });
+    const verified =
+      this.#options.findings?.verified ??
+      (await verifyObjects(objects, { workers, progress: progress.show, signal }));
     progress.finish();
     const { defects } = verified;
     for (const { id, message } of defects) this.#problem(`chunk ${toHex(id)}, integrity error: ${message}`);
@@ -194,13 +178,34 @@ class Check {
       return undefined;
     }
     try {
-      return Manifest.load(objects, await this.#repository.get(MANIFEST_ID), ["check"]);
+      const manifest = Manifest.load(objects, await this.#repository.get(MANIFEST_ID), ["check"]);
+      return this.#isReplay(manifest) && this.#repair ? undefined : manifest;
     } catch (e) {
       if (!(e instanceof IntegrityError)) throw e;
       this.#problem(`Repository manifest is corrupted: ${e.message}`);
       known.forget(MANIFEST_ID);
       return undefined;
     }
+  }
+
+  /**
+   * A manifest that is valid, but older than one that was seen from here: archives made since would be taken for
+   * orphans, and a repair would delete them. What is lost with a manifest is found in the objects, so a repair does not
+   * believe it. The verdict is Borg's, which does not look.
+   */
+  #isReplay({ timestamp }: Manifest): boolean {
+    const { environment, log } = this.#options;
+    const seen = new SecurityManager(this.#repository, environment).manifestTimestamp();
+    if (seen === undefined || timestamp === undefined || timestamp >= seen) return false;
+    log(
+      "warning",
+      `The manifest is older (${timestamp}) than one seen from here before (${seen}): the repository was set back, or somebody has put an old manifest in place of the new one. ${
+        this.#repair
+          ? "It is made anew from the objects, so that no newer archive is lost."
+          : "--repair would make it anew from the objects, so that no newer archive is lost."
+      }`,
+    );
+    return true;
   }
 
   async #rebuilt(objects: Objects, known: CheckObjects): Promise<Manifest> {

@@ -3,7 +3,7 @@
 import { CACHE_TAG_CONTENTS, CACHE_TAG_NAME } from "../cache/dirs.ts";
 import { type ChunkerParams, defaultChunkerParams } from "../chunker/index.ts";
 import { type CompressionSpec, type Compressor, createCompressor, detectCodec } from "../compress/index.ts";
-import { toHex } from "../format/bytes.ts";
+import { HashIndex } from "../core/hashindex.ts";
 import type { PatternMatcher } from "../select/index.ts";
 import { createPattern, type Pattern } from "../select/pattern.ts";
 import type { Archive } from "./archive.ts";
@@ -64,7 +64,7 @@ export class Recreator {
   readonly #options: RecreateOptions;
   readonly #compressor: Compressor;
   /** Chunks that this run has written or decided to keep. */
-  readonly #seen = new Set<string>();
+  readonly #seen = HashIndex.create(1);
 
   constructor(store: ChunkStore, options: RecreateOptions) {
     this.#store = store;
@@ -141,19 +141,19 @@ export class Recreator {
       out.push(await this.#add(chunk, stats));
     }
     item.chunks = out;
+    // The list of what is missing does not fit another list of chunks.
+    if (chunker) delete item.chunks_healthy;
     item.size = out.reduce((n, c) => n + c.size, 0);
   }
 
   async #add(data: Uint8Array, stats: Statistics): Promise<ChunkRef> {
     const { objects, index } = this.#store;
     const id = objects.id(data);
-    const hex = toHex(id);
     const known = this.#store.has(id);
-    if (known && (this.#seen.has(hex) || !(await this.#mustReplace(id, data)))) {
-      this.#seen.add(hex);
+    const seen = this.#seen.has(id);
+    if (!seen) this.#seen.insert(id, 0, 1);
+    if (known && (seen || !(await this.#mustReplace(id, data))))
       return this.#store.reference(id, data.length, stats);
-    }
-    this.#seen.add(hex);
     const blob = await objects.key.encrypt(this.#compressor.compress(data));
     await objects.repository.put(id, blob);
     if (!known) return this.#store.add(id, data.length, blob.length, stats).chunk;

@@ -61,6 +61,11 @@ export class SecurityManager {
     return this.known() && this.#read(KEY_TYPE) === String(key.info.type);
   }
 
+  /** Of the newest manifest that was seen from here; undefined for a repository that is not known. */
+  manifestTimestamp(): string | undefined {
+    return this.known() ? this.#read(MANIFEST_TIMESTAMP) : undefined;
+  }
+
   /** Remembers what the repository is like now. */
   save(manifest: SecurityManifest, key: SecurityKey): void {
     this.#write(LOCATION, this.#repository.canonicalPath);

@@ -5,10 +5,10 @@ import { HashIndex } from "../core/hashindex.ts";
 import { AlcoveError, IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import { hasVerifiedIndex, indexTransaction, writeAuxiliary } from "./auxiliary.ts";
+import { type EntryArrays, EntryList, replayEntries } from "./check-entries.ts";
 import { deleteUncommitted, lastCommitted } from "./committed.ts";
 import type { RepositoryConfig } from "./config.ts";
 import { breathe, type Log } from "./constants.ts";
-import { PUT_HEADER_SIZE } from "./entry.ts";
 import { emptyHints } from "./hints.ts";
 import { segmentEntries } from "./reader.ts";
 import { recoverSegment } from "./recover.ts";
@@ -23,10 +23,15 @@ export interface CheckContext {
 }
 
 /** True if no error was found, or all were repaired. */
-export async function checkRepository(
-  { log, config, saveConfig }: CheckContext,
-  options: CheckOptions,
-): Promise<boolean> {
+export async function checkRepository(context: CheckContext, options: CheckOptions): Promise<boolean> {
+  try {
+    return await runCheck(context, options);
+  } finally {
+    await options.reader?.close();
+  }
+}
+
+async function runCheck({ log, config, saveConfig }: CheckContext, options: CheckOptions): Promise<boolean> {
   const { repair = false, maxDuration = 0 } = options;
   const partial = maxDuration > 0;
   const mode = partial ? "partial" : "full";
@@ -87,6 +92,9 @@ export async function checkRepository(
       ...(finished ? { finished } : {}),
     });
 
+  // A repair changes segments, and a partial check ends anywhere: these read one segment after the other.
+  const reader = found && !repair && !partial ? options.reader : undefined;
+  await reader?.start(found!, numbers);
   const end = performance.now() + maxDuration * 1000;
   let last = -1;
   let stopped = false;
@@ -94,20 +102,20 @@ export async function checkRepository(
     progress(i);
     if (segment < skipTo) continue;
     last = segment;
-    const entries = new EntryList(segment);
+    let entries = await reader?.next(segment);
     try {
-      entries.read(log);
+      entries ??= readEntries(log, segment);
     } catch (error) {
       if (!(error instanceof IntegrityError)) throw error;
       report(error.message);
-      entries.clear();
+      entries = [];
       if (repair) {
         say("info", `attempting to recover ${segments.path(segment)}`);
         recoverSegment(segments, segment);
-        entries.read(log);
+        entries = readEntries(log, segment);
       }
     }
-    if (!partial) entries.replay(replay);
+    if (!partial) replayEntries(replay, segment, entries);
     else if (performance.now() > end) {
       say("info", `Finished partial segment check, last segment checked is ${segment}`);
       config.lastSegmentChecked = segment;
@@ -117,6 +125,7 @@ export async function checkRepository(
     }
     await breathe();
   }
+  await reader?.close();
   if (!stopped) {
     say("info", `Finished segment check at segment ${last}`);
     if (config.lastSegmentChecked !== -1) {
@@ -147,49 +156,12 @@ export async function checkRepository(
   return errors === 0 || repair;
 }
 
-/** The entries of one segment, kept until it is certain that all of it is intact. 53 bytes each. */
-class EntryList {
-  private readonly segment: number;
-  private count = 0;
-  private numbers = new Uint32Array(3 * 256);
-  private headers = new Uint8Array(PUT_HEADER_SIZE * 256);
-
-  constructor(segment: number) {
-    this.segment = segment;
-  }
-
-  clear(): void {
-    this.count = 0;
-  }
-
-  read(log: TransactionLog): void {
-    for (const { tag, offset, size, buffer, at } of segmentEntries(log.segments, this.segment)) {
-      if (3 * this.count === this.numbers.length) this.grow();
-      this.numbers.set([tag, offset, size], 3 * this.count);
-      if (size >= PUT_HEADER_SIZE) {
-        this.headers.set(buffer.subarray(at, at + PUT_HEADER_SIZE), PUT_HEADER_SIZE * this.count);
-      }
-      this.count++;
-    }
-  }
-
-  private grow(): void {
-    const { numbers, headers } = this;
-    this.numbers = new Uint32Array(2 * numbers.length);
-    this.numbers.set(numbers);
-    this.headers = new Uint8Array(2 * headers.length);
-    this.headers.set(headers);
-  }
-
-  replay(into: SegmentReplay): void {
-    const { segment, numbers, headers: buffer } = this;
-    into.begin(segment);
-    for (let i = 0; i < this.count; i++) {
-      const [tag, offset, size] = [numbers[3 * i]!, numbers[3 * i + 1]!, numbers[3 * i + 2]!];
-      into.entry({ tag, segment, offset, size, buffer, at: PUT_HEADER_SIZE * i });
-    }
-    into.end(segment);
-  }
+/** All entries of a segment, read and verified here. @throws IntegrityError at the first damage */
+function readEntries(log: TransactionLog, segment: number): EntryArrays[] {
+  const list = new EntryList();
+  for (const { tag, offset, size, buffer, at } of segmentEntries(log.segments, segment))
+    list.add(tag, offset, size, buffer, at);
+  return [list.arrays()];
 }
 
 function compareIndexes(

@@ -1,6 +1,8 @@
 // The contract between a repository, local or behind the remote protocol, and everything above it.
 // Borg's docs/internals/data-structures.rst: a repository is a transactional key-value store of objects.
 
+import type { SegmentReader } from "./check-entries.ts";
+
 /** Progress of something long, as Borg's progress_percent records have it. */
 export interface Progress {
   /** Borg's msgid of the operation, e.g. "check.verify_data". */
@@ -18,6 +20,8 @@ export interface CheckOptions {
   /** Seconds; 0 for no limit. A partial check is continued by the next one. */
   maxDuration?: number;
   saveSpace?: boolean;
+  /** Reads the segments in place of the check itself; local repositories only. */
+  reader?: SegmentReader;
   progress?: ProgressSink;
   log?: (level: "debug" | "info" | "warning" | "error", message: string) => void;
 }

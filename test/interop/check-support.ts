@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type ArchiveCheckOptions, checkArchives } from "../../src/archive/check.ts";
+import { JointCheck } from "../../src/archive/check-joint.ts";
 import { localEnvironment } from "../../src/cache/dirs.ts";
 import { loadCore } from "../../src/core/index.ts";
 import { AlcoveError } from "../../src/errors.ts";
@@ -56,7 +57,7 @@ export function borgJobs(
     input: JSON.stringify(jobs.map(({ cwd, argv }) => [cwd, argv])),
     encoding: "utf8",
     env: { ...box.env, ...env } as NodeJS.ProcessEnv,
-    timeout: 300_000,
+    timeout: process.env["ALCOVE_EXHAUSTIVE"] ? 1_800_000 : 300_000,
     maxBuffer: 1 << 28,
   });
   if (run.status !== 0) throw new Error(`borg failed: ${run.stderr}`);
@@ -73,7 +74,11 @@ export interface Checked {
 export async function check(
   box: Sandbox,
   path: string,
-  options: Partial<ArchiveCheckOptions> & { archivesOnly?: boolean } = {},
+  options: Partial<ArchiveCheckOptions> & {
+    archivesOnly?: boolean;
+    /** One read for both parts, in pieces of so many bytes. */
+    joint?: number;
+  } = {},
 ): Promise<Checked> {
   const log: string[] = [];
   const say = (level: string, message: string) => void log.push(`${level}: ${message}`);
@@ -81,9 +86,20 @@ export async function check(
   try {
     const repository = await LocalRepository.open(path, { exclusive: true, log: say });
     try {
-      if (!archivesOnly && !(await repository.check({ repair, log: say }))) return { code: 1, log };
       const environment = localEnvironment(box.env, { log: say });
-      const good = await checkArchives(repository, { core: loadCore(), environment, log: say, ...options });
+      const core = loadCore();
+      const { joint: pieceBytes, verifyData = false, workers = 0 } = options;
+      const joint =
+        pieceBytes === undefined
+          ? undefined
+          : JointCheck.of(repository, { core, environment, verifyData, workers, pieceBytes });
+      const reader = joint ? { reader: joint } : {};
+      if (!archivesOnly && !(await repository.check({ repair, log: say, ...reader })))
+        return { code: 1, log };
+      if (joint && verifyData && !joint.findings.verified)
+        throw new Error("a check without a fault has verified nothing");
+      const findings = joint?.findings;
+      const good = await checkArchives(repository, { core, environment, log: say, findings, ...options });
       return { code: good ? 0 : 1, log };
     } finally {
       await repository.close();

@@ -171,6 +171,30 @@ async function idOf(repo: string): Promise<string> {
   return /^id = (\w+)$/m.exec(readFileSync(`${repo}/config`, "utf8"))![1]!;
 }
 
+describe("an old manifest in the place of the new one", () => {
+  it("is noticed, and costs no archive", async () => {
+    const repo = box.path("replay");
+    make(repo);
+    const old = await edit(repo, (r) => r.get(MANIFEST_ID));
+    box.ok(box.alcove(["create", `${repo}::three`, "src"]));
+    const before = extracted(repo, "three");
+    await edit(repo, (r) => r.put(MANIFEST_ID, old));
+    expect(box.alcove(["list", repo]).stderr).toMatch(/newer than the repository/);
+    // Borg finds orphans, and would delete them.
+    expect(box.borg(["check", repo]).code).toBe(1);
+    const { code, log } = await check(box, repo);
+    expect(code).toBe(1);
+    expect(log.join("\n")).toMatch(/warning: The manifest is older .*--repair would make it anew/);
+    expect((await check(box, repo, { repair: true })).code).toBe(0);
+    expect(box.ok(box.alcove(["list", "--short", repo])).stdout).toBe("one\ntwo\nthree\n");
+    expect(extracted(repo, "three")).toEqual(before);
+    const again = await check(box, repo);
+    expect(again).toMatchObject({ code: 0 });
+    expect(again.log.join("\n")).not.toMatch(/older/);
+    box.ok(box.borg(["check", "--verify-data", repo]));
+  });
+});
+
 describe("lost and damaged pieces of an item stream", () => {
   const repo = box.path("items");
   const src = box.path("many");
@@ -210,6 +234,15 @@ describe("lost and damaged pieces of an item stream", () => {
     });
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
+    // Both parts at one read, in few pieces and in many.
+    const joint = ["0", "3"].map((n) => report(box.alcove(["check", "--verify-data", "--workers", n, repo])));
+    expect(joint).toEqual([results[0], results[0]]);
+    for (const joint of [10_000, 1]) {
+      const { code, log } = await check(box, repo, { verifyData: true, joint });
+      expect(code).toBe(1);
+      const bad = log.map((line) => /chunk [0-9a-f]{64}, integrity error/.exec(line)?.[0]).filter(Boolean);
+      expect(bad.sort()).toEqual(results[0]!.bad);
+    }
     // Without --verify-data nobody sees it; with it, a repair makes zeros of them, which heal.
     expect((await check(box, repo)).code).toBe(0);
     expect((await check(box, repo, { verifyData: true, repair: true })).code).toBe(0);

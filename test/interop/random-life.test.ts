@@ -21,9 +21,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MemoryStream } from "../../cli/output/stream.ts";
-import { runCommandLine } from "../../cli/run.ts";
 import { BorgProcess } from "../support/borg-process.ts";
+import { alcoveInProcess } from "../support/in-process.ts";
 import { type Result, Sandbox } from "../support/programs.ts";
 import { randomBytes } from "../support/tree.ts";
 
@@ -98,26 +97,6 @@ type Program = (
   options: { cwd: string; env: Record<string, string> },
 ) => Promise<Result>;
 
-const alcove =
-  (box: Sandbox): Program =>
-  async (argv, { cwd, env }) => {
-    const [stdout, stderr] = [new MemoryStream(), new MemoryStream()];
-    const before = process.cwd();
-    process.chdir(cwd);
-    try {
-      const code = await runCommandLine(argv, {
-        program: { name: "alcove", version: "0" },
-        env: { ...box.env, ALCOVE_WORKERS: "0", BORG_WORKAROUNDS: OLD_RENAME, ...env },
-        stdout,
-        stderr,
-        signal: new AbortController().signal,
-      });
-      return { code, stdout: stdout.text, stderr: stderr.text };
-    } finally {
-      process.chdir(before);
-    }
-  };
-
 class Life {
   readonly box = new Sandbox();
   readonly #dice: Dice;
@@ -134,7 +113,11 @@ class Life {
 
   constructor(seed: number) {
     this.#dice = new Dice(seed);
-    this.#programs = { alcove: alcove(this.box), borg: (argv, o) => this.#borg.run(argv, o) };
+    const env = { ...this.box.env, BORG_WORKAROUNDS: OLD_RENAME };
+    this.#programs = {
+      alcove: (argv, o) => alcoveInProcess(argv, { ...o, env: { ...env, ...o.env } }),
+      borg: (argv, o) => this.#borg.run(argv, o),
+    };
   }
 
   async run(mode: string, steps: number): Promise<void> {
@@ -172,7 +155,7 @@ class Life {
         ...dice.one([[], [], ["--threshold", "0"], ["--cleanup-commits"]]),
         "REPO",
       ]);
-      this.#compareSizes();
+      await this.#compareSizes();
     } else if (roll < 79) {
       const renamed = `${dice.one(["alpha", "beta", "gamma"])}-r${this.#created++}`;
       await this.#both(["rename", `REPO::${name}`, renamed]);
@@ -266,15 +249,19 @@ class Life {
     }
     if (!last) return;
     await this.#both(["compact", "REPO"]);
-    this.#compareSizes();
+    await this.#compareSizes();
     await this.#both(["compact", "--threshold", "0", "REPO"]);
-    this.#compareSizes();
+    await this.#compareSizes();
     await this.#on("borg", ["check", "--verify-data", "REPO"]);
   }
 
-  #compareSizes(): void {
-    const [ours, theirs] = ["repo", "twin"].map((name) => dataBytes(this.box.path(name))) as [number, number];
-    expect(Math.abs(ours / theirs - 1), `${ours} to ${theirs}\n${this.#log.join("\n")}`).toBeLessThan(0.01);
+  /** Where one segment had just more to free than the threshold, and its twin just less, another compaction without a
+   *  threshold has to show that this is all. */
+  async #compareSizes(): Promise<void> {
+    const difference = (): number =>
+      Math.abs(dataBytes(this.box.path("repo")) / dataBytes(this.box.path("twin")) - 1);
+    if (difference() >= 0.01) await this.#both(["compact", "--threshold", "0", "REPO"]);
+    expect(difference(), this.#log.join("\n")).toBeLessThan(0.01);
     this.compared++;
   }
 
