@@ -58,6 +58,8 @@ beforeAll(() => {
   box.ok(box.alcove(["init", "-e", "repokey", "repo"]));
   box.ok(box.alcove(["create", ...options, "repo::first", "tree"]), [0, 1]);
   appendFileSync(t("d9", "f9"), "changed");
+  const second = box.ok(box.alcove(["create", ...options, "repo::second", "tree"]), [0, 1]);
+  expect(second.stderr).toMatch(/^M tree\/d9\/f9$/m);
 }, 120_000);
 afterAll(() => box.remove());
 
