@@ -1,7 +1,7 @@
 // Progress: Borg's progress_percent, progress_message and archive_progress records with --log-json, its text
 // form (one line ended by a carriage return) where stderr is no terminal, and on a terminal one rewritten line
 // with percentage, rate and the time left. docs/internals/frontends.rst lists the records' fields; `eta` (seconds
-// left) and `rate` (units per second) are our additions.
+// left), `rate` (bytes per second) and `estimate` (from an earlier archive) are our additions.
 import type { Progress, ProgressSink } from "../../src/repository/types.ts";
 import { type Json, JsonFloat } from "./json.ts";
 import type { Logger } from "./log.ts";
@@ -230,6 +230,7 @@ export class ArchiveProgress {
         deduplicated_size: counts.deduplicatedSize,
         nfiles: counts.files,
         path: replaceSurrogates(path),
+        rate: Math.round(rate),
         ...(fraction === undefined
           ? {}
           : {

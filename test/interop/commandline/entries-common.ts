@@ -159,7 +159,6 @@ export const common: Entries = {
       { with: ["-p"], args: ["create", "REPO::new", "src"], writes: true },
       { with: ["-p"], args: ["check", "REPO"] },
       { with: ["-p"], args: ["extract", "-n", "REPO::two"] },
-      { with: ["-p"], args: ["delete", "REPO::two"], writes: true },
       { with: ["-p"], args: ["compact", "--threshold=0", "REPO"], writes: true, prepare: deleted },
     ],
     "--show-rc": [

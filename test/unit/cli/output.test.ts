@@ -175,6 +175,7 @@ describe("progress", () => {
       deduplicated_size: 1,
       nfiles: 2,
       path: "a?",
+      rate: 0,
       time: 2,
       type: "archive_progress",
       finished: false,
@@ -187,6 +188,18 @@ describe("progress", () => {
     tick(4000);
     p.show({ originalSize: 50, compressedSize: 5, deduplicatedSize: 1, files: 5 }, "some/path");
     expect(out.text).toContain("~50% 50 B O 5 B C 1 B D 5 N 13 B/s ~4 s left some/path");
+  });
+  it("the same for programs: rate, and an estimate of its own beside Borg's fields", () => {
+    const { out, ctx, tick } = progressWorld({ json: true });
+    const p = new ArchiveProgress(ctx, String, { originalSize: 100, files: 10 });
+    const counts = { originalSize: 50, compressedSize: 5, deduplicatedSize: 1, files: 5 };
+    tick(1000);
+    p.show(counts, "too early to say how long");
+    tick(3000);
+    p.show(counts, "some/path");
+    const [early, late] = lines(out);
+    expect(early).toMatchObject({ rate: 50, estimate: { percent: 50, eta: null } });
+    expect(late).toMatchObject({ rate: 13, estimate: { percent: 50, eta: 4 } });
   });
   it("text for no terminal ends with a carriage return and is not cut", () => {
     const { out, ctx } = progressWorld();
