@@ -1,4 +1,5 @@
-// Borg's `fixed` chunker: an optional header chunk, then blocks of equal size; the last may be shorter.
+// Borg's `fixed` chunker: an optional header, then blocks of equal size; the last may be shorter. A header larger than a
+// block is cut into blocks of its own.
 
 import type { Chunker } from "./types.ts";
 
@@ -6,16 +7,17 @@ export class FixedChunker implements Chunker {
   readonly blockSize: number;
   readonly headerSize: number;
   readonly maxSize: number;
-  #headerDone = false;
+  #header: number;
 
   constructor({ blockSize, headerSize = 0 }: { blockSize: number; headerSize?: number }) {
     this.blockSize = blockSize;
     this.headerSize = headerSize;
+    this.#header = headerSize;
     this.maxSize = Math.max(blockSize, headerSize);
   }
 
   reset(): void {
-    this.#headerDone = false;
+    this.#header = this.headerSize;
   }
 
   /** See `Chunker.cuts`. The first call after the start or `reset` begins with the header. */
@@ -23,11 +25,12 @@ export class FixedChunker implements Chunker {
     const out: number[] = [];
     let rest = length;
     while (rest > 0) {
-      const want = this.#headerDone || !this.headerSize ? this.blockSize : this.headerSize;
+      const want = this.#header > 0 ? Math.min(this.#header, this.blockSize) : this.blockSize;
       if (rest < want && !eof) break;
-      out.push(Math.min(want, rest));
-      rest -= Math.min(want, rest);
-      this.#headerDone = true;
+      const length = Math.min(want, rest);
+      out.push(length);
+      rest -= length;
+      this.#header = Math.max(this.#header - length, 0);
     }
     return Uint32Array.from(out);
   }

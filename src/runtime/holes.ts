@@ -8,9 +8,10 @@ import {
   SYNC_FILE_RANGE_WAIT_BEFORE,
   SYNC_FILE_RANGE_WRITE,
 } from "./constants.ts";
-import { systemError } from "./errno.ts";
-import { descriptorsAreReal } from "./fs.ts";
+import { isSystemError, systemError } from "./errno.ts";
+import { descriptorsAreReal, fstat } from "./fs.ts";
 import { libc } from "./libc.ts";
+import { Stat } from "./stat.ts";
 
 const ENXIO = 6;
 
@@ -31,6 +32,40 @@ export function seekData(fd: number, offset: number): number | undefined {
 export function seekHole(fd: number, offset: number): number | undefined {
   return seek(fd, offset, SEEK_HOLE);
 }
+
+/** A stretch of a file: data, or a hole. */
+export interface FileRange {
+  size: number;
+  data: boolean;
+}
+
+/**
+ * The ranges of an open file from `from` to its end, data first if there is any at `from`; undefined where they cannot
+ * be told (no FFI, a device, a pipe, a file system without the calls). Leaves the file position at the start.
+ */
+export function fileRanges(fd: number, from: number): FileRange[] | undefined {
+  if (!canSeekHoles()) return undefined;
+  try {
+    const ranges: FileRange[] = [];
+    let at = from;
+    for (let data = true; ; data = !data) {
+      let end = data ? seekHole(fd, at) : seekData(fd, at);
+      const last = end === undefined;
+      // A hole that lasts to the end has no data behind it.
+      if (last && !data) end = fstat(fd, ended).size;
+      if (end !== undefined && end > at) ranges.push({ size: end - at, data });
+      if (end === undefined || last) break;
+      at = end;
+    }
+    seekTo(fd, 0);
+    return ranges;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    return undefined;
+  }
+}
+
+const ended = new Stat();
 
 /** Sets the file position, as for a descriptor that is then read without positions. */
 export function seekTo(fd: number, offset: number): void {

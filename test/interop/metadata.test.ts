@@ -1,7 +1,7 @@
 // A tree with every kind of metadata is backed up and restored by Alcove and Alcove, Alcove and borg, borg and
 // Alcove, as root and as an ordinary user, on every runtime; a judge in Python compares each field to the nanosecond.
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanTree, compareTrees, isRoot, makeTree, nobody, type User } from "../runtime/tree.ts";
 import { alcoveCommand, type RuntimeLabel, Sandbox } from "../support/programs.ts";
@@ -156,6 +156,82 @@ describe("options", () => {
       const ours = list("ours");
       expect(ours).toEqual(list("theirs"));
       expect(ours.filter((p) => p.includes("nodump"))).toEqual([]);
+    },
+    60_000,
+  );
+
+  it.runIf(hasBorg)(
+    "--sparse cuts the chunks that borg cuts, and leaves the holes that borg leaves",
+    () => {
+      const place = source();
+      const [repo, dir] = [`repo${count++}`, `${place.dir}/holes`];
+      mkdirSync(dir);
+      const script = `set -e
+truncate -s 9M hole; truncate -s 0 empty
+truncate -s 20M islands; for at in 0 1 4096 4097 9000; do printf island | dd of=islands bs=1k seek=$at conv=notrunc; done
+truncate -s 70000 short; printf end | dd of=short bs=1k seek=67 conv=notrunc; truncate -s 50000 small
+head -c 3000000 /dev/zero > zeros; head -c 300000 /dev/urandom > full; truncate -s 6000001 full`;
+      box.ok(box.run(["sh", "-c", script], { cwd: dir }));
+      run("borg", place, ["init", "-e", "none", repo]);
+      const env = { BORG_BASE_DIR: `${place.dir}/base` };
+      const chunks = (archive: string): unknown => {
+        const r = box.borg(["debug", "dump-archive", `${repo}::${archive}`, "-"], { cwd: place.dir, env });
+        const { _items } = JSON.parse(box.ok(r).stdout) as { _items: Record<string, unknown>[] };
+        return _items.map(({ path, size, chunks }) => ({ path, size, chunks }));
+      };
+      for (const [n, [params, ...sparse]] of [
+        ["fixed,4096", "--sparse"],
+        ["fixed,65536,4096", "--sparse"],
+        ["fixed,1048576", "--sparse"],
+        ["fixed,8192,100000", "--sparse"],
+        ["fixed,8192,100000"],
+        ["10,16,14,4095", "--sparse"],
+      ].entries()) {
+        const options = ["--files-cache", "disabled", "--chunker-params", params!, ...sparse];
+        const workers = ["--workers", n % 2 ? "0" : "2"];
+        run("node", place, [...workers, "create", ...options, `${repo}::ours${n}`, "holes"]);
+        run("borg", place, ["create", ...options, `${repo}::theirs${n}`, "holes"]);
+        expect(chunks(`ours${n}`), `${params} ${sparse}`).toEqual(chunks(`theirs${n}`));
+      }
+      const names = ["hole", "empty", "islands", "zeros", "full", "short", "small"];
+      const blocks = (program: Program, sparse: string[]): number[] => {
+        const target = `${place.dir}/target${count++}`;
+        mkdir(place, target);
+        run(program, place, ["extract", ...sparse, `../${repo}::ours0`], target);
+        expect(compareTrees(dir, `${target}/holes`, ["holes", "atime"])).toBe("");
+        return names.map((f) => lstatSync(`${target}/holes/${f}`).blocks);
+      };
+      const sparse = blocks("node", ["--sparse"]);
+      expect(sparse).toEqual(blocks("borg", ["--sparse"]));
+      // A hole is one whether it was one or only zeros.
+      expect(sparse.slice(0, 2)).toEqual([0, 0]);
+      expect(sparse[3]).toBeLessThan(100);
+      const plain = blocks("node", []);
+      expect(plain).toEqual(blocks("borg", []));
+      expect(plain[0]).toBeGreaterThanOrEqual((9 << 20) / 512);
+      rmSync(dir, { recursive: true });
+    },
+    120_000,
+  );
+
+  it.runIf(hasBorg)(
+    "visits the tree in borg's order, with FFI and without",
+    () => {
+      const place = source();
+      const repo = `repo${count++}`;
+      run("borg", place, ["init", "-e", "none", repo]);
+      run("borg", place, ["create", `${repo}::borg`, "source"]);
+      run("node", place, ["create", `${repo}::ffi`, "source"]);
+      const env = { BORG_BASE_DIR: `${place.dir}/base`, ALCOVE_FFI: "none" };
+      box.ok(box.run([...alcoveCommand(), "create", `${repo}::none`, "source"], { cwd: place.dir, env }));
+      const order = (archive: string): string[] =>
+        names(box.ok(box.alcove(["list", "--short", `${repo}::${archive}`], { cwd: place.dir, env })).stdout);
+      const theirs = order("borg");
+      expect(theirs.length).toBeGreaterThan(80);
+      expect(order("ffi")).toEqual(theirs);
+      // Hard links have one number: node:fs gives them by name, the kernel as they come.
+      const single = (list: string[]): string[] => list.filter((p) => !/hard-[ab]$/.test(p));
+      expect(single(order("none"))).toEqual(single(theirs));
     },
     60_000,
   );
