@@ -14,6 +14,7 @@ export type {
   CheckOptions,
   Content,
   CreateOptions,
+  DeviceNumbers,
   EncryptionMode,
   Entry,
   ExtractOptions,

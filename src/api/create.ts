@@ -13,7 +13,7 @@ import type { Environment } from "../crypto/environment.ts";
 import { BackupOSError, describeSystemError } from "../errors.ts";
 import { fs, fullHostname, osUserName, runtime, Stat } from "../runtime/index.ts";
 import { PatternMatcher, parseExcludePattern } from "../select/index.ts";
-import { hasContent, interruptible, itemIn, pieces } from "./entries.ts";
+import { EntryReader, interruptible, isFile, pieces } from "./entries.ts";
 import type { ArchiveStats, BackupOptions, CreateOptions, Entry } from "./types.ts";
 
 const DEFAULT_CHUNKER = "buzhash,19,23,21,4095";
@@ -27,12 +27,11 @@ export async function createArchive(
 ): Promise<ArchiveStats> {
   const { signal, onProgress } = options;
   return making(manifest, environment, name, { ...options, workers: 0 }, async (creator, writer) => {
+    const reader = new EntryReader();
     for await (const entry of interruptible(entries, signal)) {
-      const item = itemIn(entry);
-      if (hasContent(item)) {
-        const { content } = entry as Entry & { type?: "file" };
-        await creator.addStream(item, pieces(content, signal));
-      } else await writer.add(item);
+      const item = reader.item(entry);
+      if (isFile(entry)) await creator.addStream(item, pieces(entry.content, signal));
+      else await writer.add(item);
       onProgress?.(event(writer.store.stats, item.path));
     }
   });
@@ -58,7 +57,8 @@ const totals = (s: Statistics): ArchiveStats => ({
 const event = (s: Statistics, path: string) => ({
   operation: "create",
   current: s.osize,
-  path,
+  // At the end there is none.
+  ...(path === "" ? {} : { path }),
   stats: totals(s),
 });
 

@@ -97,6 +97,8 @@ export interface ArchiveItem {
   mtime?: bigint;
   /** Target of a symlink. */
   target?: string;
+  /** Of a device. */
+  device?: DeviceNumbers;
   /** First name of a hard-linked file, for its further names. */
   hardlinkOf?: string;
   xattrs?: ReadonlyMap<string, Uint8Array>;
@@ -118,10 +120,16 @@ export type Content =
   | AsyncIterable<Uint8Array>
   | ReadableStream<Uint8Array>;
 
+/** As stat shows them. */
+export interface DeviceNumbers {
+  major: number;
+  minor: number;
+}
+
 interface EntryBase {
   /** Relative, with "/" between names; leading "/" and "../" are taken off. */
   path: string;
-  /** Permission bits; 0o644 for files, 0o755 for directories, 0o777 for symlinks by default. */
+  /** Permission bits; 0o755 for directories, 0o777 for symlinks, 0o644 for the others by default. */
   mode?: number;
   /** 0 by default. */
   uid?: number;
@@ -133,11 +141,17 @@ interface EntryBase {
   xattrs?: ReadonlyMap<string, Uint8Array>;
 }
 
-/** What an archive can be made of. */
+/**
+ * What an archive can be made of. A "hard-link" is a further name of a file that came before with `linked: true`, whose
+ * path is its target; it has that file's attributes, whatever its own say.
+ */
 export type Entry =
-  | (EntryBase & { type?: "file"; content: Content })
+  | (EntryBase & { type?: "file"; content: Content; linked?: boolean })
+  | (EntryBase & { type: "hard-link"; target: string })
   | (EntryBase & { type: "directory" })
-  | (EntryBase & { type: "symlink"; target: string });
+  | (EntryBase & { type: "symlink"; target: string })
+  | (EntryBase & { type: "fifo" })
+  | (EntryBase & { type: "char-device" | "block-device"; device: DeviceNumbers });
 
 export interface CreateOptions extends OperationOptions {
   comment?: string;
