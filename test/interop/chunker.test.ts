@@ -1,5 +1,5 @@
 // Cut points against real Borg's own chunker, called through the Python that has borg installed: 64 MiB of mixed
-// data for several parameters and seeds; with ALCOVE_LONG_TESTS=1 also 1 GiB.
+// data for several parameters and seeds; with ALCOVE_LONG=1 also 1 GiB.
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -105,7 +105,7 @@ describe.runIf(hasBorg)("cut points equal real borg's", () => {
     }
   });
 
-  it.runIf(process.env["ALCOVE_LONG_TESTS"])("on 1 GiB of mixed data", { timeout: 1_200_000 }, () => {
+  it.runIf(process.env["ALCOVE_LONG"])("on 1 GiB of mixed data", { timeout: 1_200_000 }, () => {
     const file = join(dir, "long");
     writeFileSync(file, "");
     for (let i = 0; i < 16; i++) appendFileSync(file, bytes(64 << 20, i % 3 ? "mixed" : "random", 3000 + i));

@@ -14,6 +14,9 @@ import { connect, createServer } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
+/** The real borg of the remote tests: another version than the installed one can be tried, e.g. one of the 1.4 series. */
+export const BORG = process.env["ALCOVE_BORG14"] || "borg";
+
 export interface Sshd {
   /** Scratch directory, removed by stop(). */
   dir: string;
