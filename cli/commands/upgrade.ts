@@ -18,6 +18,8 @@ import { withChanges } from "../changing.ts";
 import type { Context } from "../context.ts";
 import { loadManifest, type OpenedManifest, withRepository } from "../repository.ts";
 
+/** Begins the question for a passphrase that has opened the key before. */
+const AGAIN = "Passphrase once more for key";
 const IGNORE_INVALID = "ignore_invalid_archive_tam";
 
 export async function run(args: Args, ctx: Context): Promise<void> {
@@ -34,7 +36,11 @@ export async function run(args: Args, ctx: Context): Promise<void> {
   }
   await withRepository(ctx, args, { exclusive: true }, async (opened) => {
     // Archives whose authentication does not verify are what this is about.
-    const environment = { ...opened.environment, env: withWorkaround(opened.environment) };
+    const environment = {
+      ...opened.environment,
+      env: withWorkaround(opened.environment),
+      prompter: remembering(opened.environment.prompter),
+    };
     const loaded = await loadManifest(
       ctx,
       args,
@@ -49,6 +55,26 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     else if (manifest) await upgradeManifest(args, ctx, loaded);
     else await disable(args, ctx, loaded);
   });
+}
+
+/** What was typed for the key once is not asked for again: to store the key anew its passphrase is needed twice. Where
+ *  it was wrong the same question comes again, and then it is asked. */
+function remembering(prompter: Environment["prompter"]): Environment["prompter"] {
+  let typed: { answer: string; used: boolean } | undefined;
+  return {
+    line: (prompt) => prompter.line(prompt),
+    yes: (question) => prompter.yes(question),
+    say: (text) => prompter.say(text),
+    password: async (prompt) => {
+      if (prompt.startsWith(AGAIN) && typed && !typed.used) {
+        typed.used = true;
+        return typed.answer;
+      }
+      const answer = await prompter.password(prompt);
+      typed = answer === undefined ? undefined : { answer, used: false };
+      return answer;
+    },
+  };
 }
 
 function withWorkaround(environment: Environment): Environment["env"] {
@@ -165,7 +191,7 @@ async function currentPassphrase(
     envelope !== undefined && decryptBlob(envelope, passphrase) !== undefined;
   const given = givenPassphrase(environment);
   for (const candidate of given === undefined ? [""] : [given]) if (opens(candidate)) return candidate;
-  const typed = await askPassphrase(environment, `Passphrase for key ${key.target}: `);
+  const typed = await askPassphrase(environment, `${AGAIN} ${key.target}: `);
   if (!opens(typed)) throw new PassphraseWrong();
   return typed;
 }
