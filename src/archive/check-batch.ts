@@ -21,6 +21,31 @@ const STAGE_BYTES = WINDOW_BYTES + BATCH_BYTES + BLOCK * MOST_OBJECTS;
 const PLAIN_BYTES = 8 << 20;
 const ID_SIZE = 32;
 
+// A core's memory is never given back, so all verifiers of a core share one set of regions: each uses them between two
+// awaits only.
+const regions = new WeakMap<Core, Record<"window" | "stage" | "plain" | "table" | "digests", number>>();
+
+/** Addresses of a core's regions. */
+function regionsOf(core: Core) {
+  let known = regions.get(core);
+  if (!known) {
+    known = {
+      window: core.alloc(WINDOW_BYTES),
+      stage: core.alloc(STAGE_BYTES),
+      plain: core.alloc(PLAIN_BYTES),
+      table: core.alloc(MOST_OBJECTS * 8),
+      digests: core.alloc(MOST_OBJECTS * 32),
+    };
+    regions.set(core, known);
+  }
+  return known;
+}
+
+/** Address of a core's window, for who reads without verifying. */
+export function windowOf(core: Core): number {
+  return regionsOf(core).window;
+}
+
 export class BatchVerifier {
   /** Address of the window. */
   readonly window: number;
@@ -65,11 +90,12 @@ export class BatchVerifier {
       core,
       info.idHash === "sha256" ? { type: "sha256" } : { type: info.idHash, key: material.idKey },
     );
-    this.window = core.alloc(WINDOW_BYTES);
-    this.#stage = info.encrypted ? core.alloc(STAGE_BYTES) : 0;
-    this.#plain = core.alloc(PLAIN_BYTES);
-    this.#table = core.alloc(MOST_OBJECTS * 8);
-    this.#digests = core.alloc(MOST_OBJECTS * 32);
+    const { window, stage, plain, table, digests } = regionsOf(core);
+    this.window = window;
+    this.#stage = stage;
+    this.#plain = plain;
+    this.#table = table;
+    this.#digests = digests;
   }
 
   /** Whether the object at this address of the window is for a batch at all. */

@@ -21,7 +21,7 @@ import {
 } from "../repository/entry.ts";
 import { crc32 } from "../runtime/crc32.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
-import { BatchVerifier, WINDOW_BYTES } from "./check-batch.ts";
+import { BatchVerifier, WINDOW_BYTES, windowOf } from "./check-batch.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { SegmentObjects } from "./segment-objects.ts";
 
@@ -79,7 +79,7 @@ export class PieceVerifier {
       const batch = new BatchVerifier(material, core, codec);
       this.#verify = { sealer: new Sealer(material, core), codec, batch };
       this.#window = batch.window;
-    } else this.#window = core.alloc(WINDOW_BYTES);
+    } else this.#window = windowOf(core);
   }
 
   /** @throws errors of the system, that of a missing file excepted */

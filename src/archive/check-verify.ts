@@ -9,8 +9,6 @@ import { checkPieces, PIECE_BYTES, PIECE_OBJECTS } from "./check-lanes.ts";
 import { isManifest, type Piece } from "./check-piece.ts";
 import type { Objects } from "./objects.ts";
 
-export { type CheckWorkerData, runCheckWorker } from "./check-lanes.ts";
-
 /** An object that is not what its id says. `stored`: it is there, and a repair has to delete it. */
 export interface Defect {
   id: Uint8Array;

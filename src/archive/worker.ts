@@ -1,7 +1,7 @@
 // Entry of every worker thread: the thread was started with { role, … } as its data and runs that role to its
 // end. A failure is posted to the main thread, which turns it into an error for the user.
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
-import type { CheckWorkerData } from "./check-verify.ts";
+import type { CheckWorkerData } from "./check-lanes.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 import type { ScanWorkerData } from "./pipeline/scan-worker.ts";
@@ -25,7 +25,7 @@ export async function workerMain(): Promise<void> {
       const { runScanWorker } = await import("./pipeline/scan-worker.ts");
       runScanWorker(start.data);
     } else if (start.role === "check") {
-      const { runCheckWorker } = await import("./check-verify.ts");
+      const { runCheckWorker } = await import("./check-lanes.ts");
       await runCheckWorker(start.data, port);
     } else {
       const { runExtractWorker } = await import("./extract-worker.ts");
