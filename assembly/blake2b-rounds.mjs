@@ -35,18 +35,23 @@ function scalarMixing(name, [a, b, c, d], x, y) {
   return [...half(x, 32, 24), ...half(y, 16, 63)];
 }
 
-function vectorMixing(name, [a, b, c, d], x, y) {
+// `by24` and `by16`: the byte orders of two rotations.
+const vectorMixing = (by24, by16) => (name, [a, b, c, d], x, y) => {
   const [A, B, C, D] = [a, b, c, d].map((i) => name + i);
   const half = (m, r1, r2) => [
     `${A} = i64x2.add(i64x2.add(${A}, ${m}), ${B}); ${D} = ${r1(`v128.xor(${D}, ${A})`)};`,
     `${C} = i64x2.add(${C}, ${D}); ${B} = ${r2(`v128.xor(${B}, ${C})`)};`,
   ];
   const rotr32 = (x) => `rotr32(${x})`;
-  const rotr24 = (x) => `i8x16.swizzle(${x}, by24)`;
-  const rotr16 = (x) => `i8x16.swizzle(${x}, by16)`;
+  const rotr24 = (x) => `i8x16.swizzle(${x}, ${by24})`;
+  const rotr16 = (x) => `i8x16.swizzle(${x}, ${by16})`;
   const rotr63 = (x) => `rotr63(${x})`;
   return [...half(x, rotr32, rotr24), ...half(y, rotr16, rotr63)];
-}
+};
+const BY24 = "3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10";
+const BY16 = "2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9";
+const variableMixing = vectorMixing("by24", "by16");
+const constantMixing = vectorMixing(`i8x16(${BY24})`, `i8x16(${BY16})`);
 
 // One round: the four mixings of a half take turns with those of the other streams, column by column.
 // `streams`: [mixing, name, (j) => the message word at place j of the round's order].
@@ -107,18 +112,25 @@ ${scalarLoad("s", "h", 8, 0, "t", "f")}${unrolled((order) => [
 ])}${scalarStore("s", "h", 8, 0)}}
 `;
 
-const three = `
-// Three messages: lanes 0 and 1 in a vector, lane 2 in scalars. A vector alone waits for its own results and leaves the
-// integer units idle, so the scalar stream is nearly free: 1.8 to 1.9 GB/s on V8 (Node 20 to 26, Deno, Zen 5), where two
-// vectors give 1.45 and one 1.3. Unrolled it is 21 KB of machine code; more streams would not fit the instruction cache.
-export function compress3(p0: usize, p1: usize, p2: usize): void {
-  let x: v128, y: v128;
-${vectorCount(0)}${scalarCount(2)}${weave("p0", "p1", 16, 0)}  const by24 = v128.load(TURNS), by16 = v128.load(TURNS, 16);
-${vectorLoad("a", 0)}${scalarLoad("s", "LANES", STRIDE, 16, "load<u64>(COUNT, 16)", "load<u64>(FINAL, 16)")}${unrolled((order) => [
-  [vectorMixing, "a", (j) => `v128.load(WORDS, ${16 * order[j]})`],
+// The streams of compress3 in a round.
+const beside = (mixing) => (order) => [
+  [mixing, "a", (j) => `v128.load(WORDS, ${16 * order[j]})`],
   [scalarMixing, "s", (j) => `load<u64>(p2, ${8 * order[j]})`],
-])}${vectorStore("a", 0)}${scalarStore("s", "LANES", STRIDE, 16)}}
+];
+const three = (name, setUp, mixing) => `export function ${name}(p0: usize, p1: usize, p2: usize): void {
+  let x: v128, y: v128;
+${vectorCount(0)}${scalarCount(2)}${weave("p0", "p1", 16, 0)}${setUp}${vectorLoad("a", 0)}${scalarLoad("s", "LANES", STRIDE, 16, "load<u64>(COUNT, 16)", "load<u64>(FINAL, 16)")}${unrolled(beside(mixing))}${vectorStore("a", 0)}${scalarStore("s", "LANES", STRIDE, 16)}}
 `;
+const turns = "  const by24 = v128.load(TURNS), by16 = v128.load(TURNS, 16);\n";
+
+const threes = `
+// Three messages: lanes 0 and 1 in a vector, lane 2 in scalars. A vector alone waits for its own results (Zen 5 takes two
+// cycles for each) and leaves the integer units idle, so the scalar stream is nearly free: 1.9 GB/s on V8, where two
+// vectors give 1.45 and one 1.3. Unrolled it is 21 KB of machine code; more streams would not fit the instruction cache.
+${three("compress3", turns, variableMixing)}
+// The same with the byte orders of rotations as constants: V8 up to 12 keeps these in registers and so saves the clamping
+// that a variable order needs (1.87 GB/s for 1.78); newer ones put them together anew at every use (1.73 for 1.92).
+${three("compress3Constant", "", constantMixing)}`;
 
 const five = `
 // Five messages: two vectors and a scalar, looping over the rounds, the message order as addresses in a table. For
@@ -127,12 +139,11 @@ export function compress5(p0: usize, p1: usize, p2: usize, p3: usize, p4: usize)
   let x: v128, y: v128;
 ${vectorCount(0)}${vectorCount(2)}${scalarCount(4)}${weave("p0", "p1", 48, 0)}${weave("p2", "p3", 48, 16)}${sixteen(
   (i) => `  store<u64>(WORDS, load<u64>(p4, ${8 * i}), ${48 * i + 32});\n`,
-)}  const by24 = v128.load(TURNS), by16 = v128.load(TURNS, 16);
-${vectorLoad("a", 0)}${vectorLoad("b", 16)}${scalarLoad("s", "LANES", STRIDE, 32, "load<u64>(COUNT, 32)", "load<u64>(FINAL, 32)")}
+)}${turns}${vectorLoad("a", 0)}${vectorLoad("b", 16)}${scalarLoad("s", "LANES", STRIDE, 32, "load<u64>(COUNT, 32)", "load<u64>(FINAL, 32)")}
   for (let o: usize = 0; o < ${ROUNDS.length * 64}; o += 64) {
 ${round([
-  [vectorMixing, "a", (j) => `v128.load(<usize>load<u32>(ORDER + o, ${4 * j}))`],
-  [vectorMixing, "b", (j) => `v128.load(<usize>load<u32>(ORDER + o, ${4 * j}), 16)`],
+  [variableMixing, "a", (j) => `v128.load(<usize>load<u32>(ORDER + o, ${4 * j}))`],
+  [variableMixing, "b", (j) => `v128.load(<usize>load<u32>(ORDER + o, ${4 * j}), 16)`],
   [scalarMixing, "s", (j) => `load<u64>(<usize>load<u32>(ORDER + o, ${4 * j}), 32)`],
 ])}  }
 ${vectorStore("a", 0)}${vectorStore("b", 16)}${scalarStore("s", "LANES", STRIDE, 32)}}
@@ -157,11 +168,10 @@ const ORDER = memory.data(${ROUNDS.length * 64}, 16);
 const SIGMA = memory.data<u8>([
 ${ROUNDS.map((order) => `  ${order.join(", ")},`).join("\n")}
 ], 16);
-// Byte orders of two rotations. Loaded, because a constant would be put together anew at every use by V8 (six
-// instructions each).
+// Byte orders of two rotations, for engines that are better off loading them.
 const TURNS = memory.data<u8>([
-  3, 4, 5, 6, 7, 0, 1, 2, 11, 12, 13, 14, 15, 8, 9, 10,
-  2, 3, 4, 5, 6, 7, 0, 1, 10, 11, 12, 13, 14, 15, 8, 9,
+  ${BY24},
+  ${BY16},
 ], 16);
 
 /** To be called before compress5. */
@@ -181,4 +191,4 @@ function rotr32(x: v128): v128 {
 function rotr63(x: v128): v128 {
   return v128.xor(i64x2.add(x, x), i64x2.shr_u(x, 63));
 }
-${one}${three}${five}`;
+${one}${threes}${five}`;

@@ -2,7 +2,7 @@
 // parameter), digest length 32. The state after the key's whole blocks is kept, so a key costs nothing per
 // chunk. Here: keys, one message, and the scheduling of many messages over three or five lanes, where a lane takes
 // the next message as soon as its own has ended. The rounds are written by blake2b-rounds.mjs.
-import { COUNT, FINAL, IV, LANES, STEP, compress1, compress3, compress5, initOrder } from "./blake2b-rounds.generated";
+import { COUNT, FINAL, IV, LANES, STEP, compress1, compress3, compress3Constant, compress5, initOrder } from "./blake2b-rounds.generated";
 
 /** Bytes between the words of a lane. */
 const STRIDE: usize = 48;
@@ -183,11 +183,13 @@ function alone(lane: usize): void {
 
 // How many messages run at once: three, or five in the variant for JavaScriptCore.
 let lanes: usize = 3;
+let constants = false;
 
-/** Chooses the variant: 3 or 5 messages at once. */
-export function blake2bLanes(n: usize): void {
+/** Chooses the variant: 3 or 5 messages at once; with 3, whether byte orders are constants of the code. */
+export function blake2bLanes(n: usize, constant: bool): void {
   initOrder();
   lanes = n == 5 ? 5 : 3;
+  constants = constant;
 }
 
 // Where the lane reads; an idle lane follows another one's data, and what it computes is not looked at.
@@ -202,7 +204,8 @@ function turn(blocks: usize, spare: usize): void {
   let p0 = source(0, spare), p1 = source(1, spare), p2 = source(2, spare);
   if (lanes == 3) {
     for (; blocks; blocks--) {
-      compress3(p0, p1, p2);
+      if (constants) compress3Constant(p0, p1, p2);
+      else compress3(p0, p1, p2);
       p0 += 128; p1 += 128; p2 += 128;
     }
     return;

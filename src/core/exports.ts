@@ -18,7 +18,7 @@ export interface CoreExports {
   blake2bSetKey(slot: number, key: number, n: number): void;
   blake2b(slot: number, p: number, n: number, out: number): void;
   blake2bMany(slot: number, table: number, n: number, out: number): void;
-  blake2bLanes(n: number): void;
+  blake2bLanes(n: number, constants: boolean): void;
   lz4Compress(src: number, n: number, dst: number, cap: number): number;
   lz4Decompress(src: number, n: number, dst: number, cap: number): number;
   crc32(p: number, n: number, seed: number): number;
