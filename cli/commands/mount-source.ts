@@ -1,13 +1,16 @@
 // An opened repository as what a mount needs of it. A local repository is read at once, without a promise for
 // each chunk; a remote one gets its requests in batches, pipelined.
+import { crc32 } from "node:zlib";
 import { Archive } from "../../src/archive/archive.ts";
+import { MAX_DATA_SIZE } from "../../src/archive/constants.ts";
 import type { ArchiveInfo, Manifest } from "../../src/archive/manifest.ts";
+import { decompress } from "../../src/compress/index.ts";
 import { IntegrityError, ObjectNotFound } from "../../src/errors.ts";
 import { toHex } from "../../src/format/bytes.ts";
 import { BatchOpener } from "../../src/mount/batch-opener.ts";
 import type { MountArchive, MountSource } from "../../src/mount/source.ts";
+import { HEADER_SIZE, ID_SIZE, PUT_HEADER_SIZE, TAG_PUT, u32 } from "../../src/repository/entry.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
-import { objectInBuffer } from "../../src/repository/reader.ts";
 import { Segments } from "../../src/repository/segments.ts";
 
 export interface RepositoryArchive extends MountArchive {
@@ -29,7 +32,12 @@ export async function repositorySource(
   const shown = archives.map(mountArchive);
   const unpack = (id: Uint8Array, blob: Uint8Array): Uint8Array | undefined => {
     try {
-      return objects.unpack(id, blob);
+      const packed = objects.key.decrypt(blob, id);
+      // Stored as it is, and decrypted to memory of its own: not copied once more. Large files are mostly of this kind.
+      const plain = objects.key.info.encrypted && packed[0] === 0 && packed[1] === 0;
+      const data = plain ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
+      objects.key.checkId(id, data);
+      return data;
     } catch (e) {
       if (!(e instanceof IntegrityError)) throw e;
       warn(`chunk ${toHex(id)}: ${e.message}`);
@@ -87,6 +95,8 @@ export async function repositorySource(
 }
 
 const WINDOW_BYTES = 256 << 10;
+/** Objects up to this size are read into the same memory again and again: most chunks have 2 MiB, the largest 8. */
+const REUSED_BYTES = 4 << 20;
 
 /** Objects of a local repository: those of neighbouring files lie behind each other in a segment, so one read of
  *  the segment serves several. */
@@ -94,6 +104,8 @@ class Blobs {
   readonly #repository: LocalRepository;
   readonly #segments: Segments;
   readonly #window = new Uint8Array(WINDOW_BYTES);
+  readonly #header = new Uint8Array(PUT_HEADER_SIZE);
+  #reused = new Uint8Array(0);
   #filled = 0;
   #segment = -1;
   #base = 0;
@@ -103,14 +115,12 @@ class Blobs {
     this.#segments = new Segments(repository.storage, repository.config.segmentsPerDir);
   }
 
-  /** @throws ObjectNotFound, IntegrityError */
+  /** A view that is valid until the next object is asked for. @throws ObjectNotFound, IntegrityError */
   get(id: Uint8Array): Uint8Array {
     const at = this.#repository.objectLocation(id);
-    if (at && at.segment === this.#segment) {
-      const blob = this.#cut(at.offset, at.segment, id);
-      if (blob) return blob;
-    }
-    return this.#repository.getSync(id);
+    if (!at) return this.#repository.getSync(id);
+    const known = at.segment === this.#segment ? this.#cut(at.offset, id) : undefined;
+    return known ?? this.#large(at.segment, at.offset, id) ?? this.#repository.getSync(id);
   }
 
   /** Objects one after the other, as far as they are small enough for the window, into which they are read where they
@@ -130,16 +140,41 @@ class Blobs {
   #windowed(id: Uint8Array): Uint8Array | undefined {
     const at = this.#repository.objectLocation(id);
     if (!at) return undefined;
-    const known = at.segment === this.#segment ? this.#cut(at.offset, at.segment, id) : undefined;
+    const known = at.segment === this.#segment ? this.#cut(at.offset, id) : undefined;
     if (known) return known;
     this.#segment = -1;
     this.#filled = this.#segments.handle(at.segment).read(this.#window, at.offset);
     this.#segment = at.segment;
     this.#base = at.offset;
-    return this.#cut(at.offset, at.segment, id);
+    return this.#cut(at.offset, id);
   }
 
-  #cut(offset: number, segment: number, id: Uint8Array): Uint8Array | undefined {
-    return objectInBuffer(this.#window.subarray(0, this.#filled), this.#base, segment, offset, id);
+  #cut(offset: number, id: Uint8Array): Uint8Array | undefined {
+    const from = offset - this.#base;
+    return from < 0 || from >= this.#filled ? undefined : soundObject(this.#window, from, this.#filled, id);
   }
+
+  /** An object of some size, read into memory that the next one is read into again. */
+  #large(segment: number, offset: number, id: Uint8Array): Uint8Array | undefined {
+    const handle = this.#segments.handle(segment);
+    const header = this.#header;
+    if (handle.read(header, offset) < PUT_HEADER_SIZE) return undefined;
+    const size = u32(header, 4);
+    if (size > REUSED_BYTES) return undefined;
+    if (this.#reused.length < size) this.#reused = new Uint8Array(Math.min(REUSED_BYTES, size * 1.25));
+    return handle.read(this.#reused.subarray(0, size), offset) < size
+      ? undefined
+      : soundObject(this.#reused, 0, size, id);
+  }
+}
+
+/** The data of the intact PUT of this id that begins at `from`, a view; undefined for anything else, of which
+ *  getSync() says what is wrong. */
+function soundObject(buffer: Uint8Array, from: number, end: number, id: Uint8Array): Uint8Array | undefined {
+  if (end - from < PUT_HEADER_SIZE || buffer[from + HEADER_SIZE - 1] !== TAG_PUT) return undefined;
+  const size = u32(buffer, from + 4);
+  if (size < PUT_HEADER_SIZE || size > end - from) return undefined;
+  for (let i = 0; i < ID_SIZE; i++) if (buffer[from + HEADER_SIZE + i] !== id[i]) return undefined;
+  if (crc32(buffer.subarray(from + 4, from + size)) !== u32(buffer, from)) return undefined;
+  return buffer.subarray(from + PUT_HEADER_SIZE, from + size);
 }
