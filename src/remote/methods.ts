@@ -111,7 +111,16 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ["delete", (r, a) => none(r.delete(a.id("id")))],
   ["list", (r, a) => r.list(limitOf(a), a.optionalId("marker"))],
   ["scan", async (r, a) => (await r.scan(limitOf(a), a.optionalId("marker"))).ids],
-  ["commit", (r, a, reports) => none(r.commit(commitOptions(a, reports)))],
+  [
+    "commit",
+    async (r, a, reports) => {
+      await r.commit(commitOptions(a, reports));
+      // As in Borg, what comes next looks at the files anew: a client may hold a connection for days, and damage to the
+      // last transaction shows up before the next one is built upon it.
+      await r.rollback();
+      return null;
+    },
+  ],
   ["rollback", (r) => none(r.rollback())],
   [
     "check",

@@ -53,6 +53,7 @@ describe("client and server", () => {
     await t.client.commit({ compact: true });
     expect(t.repository.calls).toEqual([
       'commit {"saveSpace":false,"compact":true,"threshold":0.1,"cleanupCommits":false}',
+      "rollback",
     ]);
     const got: number[] = [];
     for await (const data of t.client.getMany(sizes.map((_, i) => idOf(i)))) got.push(data!.length);
