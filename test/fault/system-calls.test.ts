@@ -1,8 +1,11 @@
 // The system calls around the repository, by node:fs and by FFI: reading a source, and writing what is extracted. Each of
 // them fails once (EIO, EACCES, EMFILE, ENOSPC, EROFS): what could not be read or written is told, everything else is
 // whole. And a whole life with reads and writes that transfer less than they were asked to. ALCOVE_LONG=1: every call.
+import { spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -10,6 +13,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -186,6 +190,61 @@ it("any system call of extracting may fail", { timeout: LONG ? 1_800_000 : 240_0
   }
   expect(told).toBeGreaterThan(20);
 });
+
+it.each(["shrinks", "grows", "is written over", "vanishes", "becomes a FIFO", "is replaced"])(
+  "a source that %s while it is read",
+  async (what) => {
+    const place = join(dir, "changing");
+    rmSync(place, { recursive: true, force: true });
+    mkdirSync(place);
+    for (const name of ["a", "c"]) writeFileSync(join(place, name), randomBytes(20_000, 5));
+    const victim = join(place, "b");
+    // More than is read in one go.
+    writeFileSync(victim, randomBytes(9_000_000, 3));
+    const world = worldOn(emptyDisk());
+    await world.make(20_000_000, 100);
+    await world.init("none");
+    let reads = 0;
+    faults.before = (call, [fd]) => {
+      if (call !== "readSync" || fstatSync(fd as number).size !== 9_000_000 || ++reads !== 2)
+        return undefined;
+      faults.before = undefined;
+      if (what === "shrinks") truncateSync(victim, 100_000);
+      else if (what === "grows") appendFileSync(victim, randomBytes(3_000_000, 4));
+      else if (what === "is written over") writeFileSync(victim, randomBytes(9_000_000, 8));
+      else rmSync(victim);
+      if (what === "becomes a FIFO") spawnSync("mkfifo", [victim]);
+      if (what === "is replaced") writeFileSync(victim, "another file");
+      return undefined;
+    };
+    const warnings: AlcoveWarning[] = [];
+    try {
+      await world.create("a", [place], { onWarning: (w) => warnings.push(w) });
+    } finally {
+      faults.before = undefined;
+    }
+    expect(reads).toBe(2);
+    // What was open stays readable; that it changed meanwhile is told.
+    expect(warnings.map((w) => w.message)).toEqual([`${victim}: file changed while we backed it up`]);
+    const { archives, errors } = await world.inspect();
+    expect([...archives.keys()]).toEqual(["a"]);
+    expect(errors).toEqual([]);
+    const out = join(dir, "changed");
+    rmSync(out, { recursive: true, force: true });
+    mkdirSync(out);
+    // The size in the item and that of its chunks agree, or extraction would warn.
+    await world.extract("a", out, (w) => {
+      throw w;
+    });
+    const got = lstatSync(join(out, victim)).size;
+    if (what === "shrinks") expect(got).toBeLessThan(9_000_000);
+    if (what === "grows") expect(got).toBe(12_000_000);
+    if (["vanishes", "becomes a FIFO", "is replaced", "is written over"].includes(what))
+      expect(got).toBe(9_000_000);
+    for (const name of ["a", "c"])
+      expect(readFileSync(join(out, place, name)).equals(readFileSync(join(place, name)))).toBe(true);
+  },
+);
 
 it("reads and writes that transfer less than asked", { timeout: 240_000 }, async () => {
   const base = join(dir, "short");

@@ -5,7 +5,7 @@ import { libc } from "../../src/runtime/libc.ts";
 
 export interface Faults {
   /** Called before each call; an error code makes it fail. */
-  before: ((call: string) => string | undefined) | undefined;
+  before: ((call: string, args: readonly unknown[]) => string | undefined) | undefined;
   /** At most how many bytes a read or write of this many transfers. */
   transfer: ((bytes: number) => number) | undefined;
 }
@@ -20,7 +20,7 @@ export function hookedFs<T extends typeof nodeFs>(real: T): T {
   for (const [name, f] of Object.entries(real)) {
     if (!name.endsWith("Sync") || typeof f !== "function" || name === "existsSync") continue;
     hooked[name] = (...args: unknown[]) => {
-      const code = faults.before?.(name);
+      const code = faults.before?.(name, args);
       // A descriptor is gone even where closing it fails.
       if (code && name === "closeSync") (f as (...a: unknown[]) => unknown)(...args);
       if (code) throw Object.assign(new Error(`${code}: simulated, ${name}`), { code, syscall: name });
@@ -60,7 +60,7 @@ export function hookLibc(): void {
     const f = find(name);
     if (!f || name === "close" || name.startsWith("get")) return f;
     return (...args) => {
-      const code = faults.before?.(name);
+      const code = faults.before?.(name, args);
       forced = undefined;
       if (!code) return f(...args);
       forced = ERRNO[code]!;
