@@ -47,6 +47,7 @@ const debianPrograms = {
   debootstrap: "debootstrap",
   lsattr: "e2fsprogs",
   cadaver: "cadaver",
+  "systemd-analyze": "systemd",
   "qemu-aarch64-static": "qemu-user-static",
 };
 

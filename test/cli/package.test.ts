@@ -52,6 +52,17 @@ describe("the package", () => {
     expect(readFileSync(alcoveFile).length).toBeLessThan(1_500_000);
   });
 
+  it("is what publint finds in order", () => {
+    const publint = join(root, "node_modules", "publint", "src", "cli.js");
+    const r = box.run(
+      [process.execPath, publint, "run", "--strict", "--pack", "false", "node_modules/alcove"],
+      {
+        cwd: dir,
+      },
+    );
+    expect(box.ok(r).stdout).toContain("All good!");
+  });
+
   it("is started by npx, bunx and deno", () => {
     const version = /^alcove \d+\.\d+\.\d+ \(borg 1\.4\.\d+\)\n$/;
     const words = [

@@ -1,6 +1,6 @@
 // install-timer and --ping on the built file: units that systemd itself accepts where it is installed, a crontab
 // line that a shell runs, and what a monitor hears.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -34,7 +34,41 @@ describe("install-timer", () => {
     expect(service).not.toContain("correct horse");
     const timer = readFileSync(box.path("units/alcove-backup.timer"), "utf8");
     expect(timer).toContain("OnCalendar=daily\nRandomizedDelaySec=30min\nPersistent=true\n");
+    verify(["alcove-backup.service", "alcove-backup.timer"]);
   });
+
+  it("writes units of other names and times, which systemd accepts too", () => {
+    for (const [name, ...options] of [
+      ["hourly", "--calendar", "*-*-* *:05:00", "--delay", "0"],
+      ["weekly", "--calendar", "Mon,Thu 03:30", "--delay", "2h"],
+    ]) {
+      box.ok(
+        box.alcove([
+          ...base,
+          "--name",
+          name!,
+          ...options,
+          "create",
+          ...["--ping", "https://example.org/ping/a%20b?x=$1", "--exclude", "a b;c"],
+          "repo::{now}",
+          "/home",
+        ]),
+      );
+      verify([`${name}.service`, `${name}.timer`]);
+    }
+  });
+
+  /** What systemd says of units, where it is installed: nothing. */
+  function verify(units: readonly string[]): void {
+    if (spawnSync("systemd-analyze", ["--version"]).error) return;
+    const r = box.run(["systemd-analyze", "verify", "--man=no", ...units.map((u) => box.path("units", u))], {
+      env: { SYSTEMD_UNIT_PATH: `${box.path("units")}:` },
+    });
+    const said = r.stderr
+      .split("\n")
+      .filter((line) => line.includes("hourly") || line.includes("weekly") || line.includes("alcove"));
+    expect({ code: r.code, said }).toEqual({ code: 0, said: [] });
+  }
 
   it("refuses a passphrase that others can read, and a command that cannot run", () => {
     chmodSync(secret, 0o644);
