@@ -259,40 +259,51 @@ describe.each(["0", "2"])("with %s workers", (workers) => {
   });
 });
 
-it.runIf(isRoot)("as an ordinary user makes no device and goes on", async () => {
-  const n = count++;
-  await craft(
-    box.path("repo"),
-    `a${n}`,
-    [{ path: "device", mode: 0o060666, rdev: (8 << 8) | 1 }, { path: "fifo", mode: 0o010600 }, honest],
-    box.env,
-  );
-  const target = box.path(`case${n}`);
-  mkdirSync(target);
-  spawnSync("cp", ["-a", box.path("repo"), `${target}/repo`]);
-  mkdirSync(`${target}/out`);
-  spawnSync("chown", ["-R", "65534:65534", target]);
-  chmodSync(box.dir, 0o755);
-  const r = box.run(
-    [
-      "setpriv",
-      "--reuid=65534",
-      "--regid=65534",
-      "--clear-groups",
-      ...alcoveCommand(),
-      "extract",
-      `../repo::a${n}`,
-    ],
-    {
-      cwd: `${target}/out`,
-      env: { HOME: target, BORG_BASE_DIR: `${target}/base`, BORG_EXIT_CODES: "modern" },
-    },
-  );
-  expect(r.stderr).toContain("device");
-  expect(r.code).toBe(105);
-  expect(readdirSync(`${target}/out`).sort()).toEqual(["fifo", "honest"]);
-  rmSync(target, { recursive: true });
-});
+it.runIf(isRoot)(
+  "as an ordinary user makes no device, no set-id file of another's, and goes on",
+  async () => {
+    const n = count++;
+    await craft(
+      box.path("repo"),
+      `a${n}`,
+      [
+        { path: "device", mode: 0o060666, rdev: (8 << 8) | 1 },
+        { path: "fifo", mode: 0o010600 },
+        { path: "setid", mode: 0o106755, uid: 0, gid: 0, content: ["#!"] },
+        honest,
+      ],
+      box.env,
+    );
+    const target = box.path(`case${n}`);
+    mkdirSync(target);
+    spawnSync("cp", ["-a", box.path("repo"), `${target}/repo`]);
+    mkdirSync(`${target}/out`);
+    spawnSync("chown", ["-R", "65534:65534", target]);
+    chmodSync(box.dir, 0o755);
+    const r = box.run(
+      [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        ...alcoveCommand(),
+        "extract",
+        `../repo::a${n}`,
+      ],
+      {
+        cwd: `${target}/out`,
+        env: { HOME: target, BORG_BASE_DIR: `${target}/base`, BORG_EXIT_CODES: "modern" },
+      },
+    );
+    expect(r.stderr).toContain("device");
+    expect(r.code).toBe(105);
+    expect(readdirSync(`${target}/out`).sort()).toEqual(["fifo", "honest", "setid"]);
+    // As with borg, root's set-id program becomes one of whoever extracts it; never is it root's.
+    const { uid, gid, mode } = lstatSync(`${target}/out/setid`);
+    expect([uid, gid, mode & 0o7777]).toEqual([65534, 65534, 0o6755]);
+    rmSync(target, { recursive: true });
+  },
+);
 
 it.each(["the C library", "node:fs alone"])(
   "writes nothing outside while somebody swaps a directory for a symlink, by %s",
