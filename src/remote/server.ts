@@ -139,10 +139,11 @@ export class RepositoryServer {
     }
   }
 
-  /** Whether a repository was ever opened is of interest to whoever started a server by mistake. */
-  opened = false;
+  /** Whether anybody ever asked for anything: of interest to whoever started a server by mistake. */
+  asked = false;
 
   private async handle(request: Request, named: boolean): Promise<void> {
+    this.asked = true;
     try {
       const result = await this.call(request);
       if (named && result === null) this.answers.add(this.messages.none(request.id));
@@ -220,7 +221,6 @@ export class RepositoryServer {
       storageQuota: options.storageQuota,
       makeParentDirs: args.flag("make_parent_dirs", false),
     });
-    this.opened = true;
     return this.repository.id;
   }
 }
