@@ -1,5 +1,6 @@
 // What delete, prune and rename have in common: archives are changed through the chunks cache, and repository and
 // cache are committed together, now and then and at the end.
+
 import { ChunkStore } from "../src/archive/chunk-store.ts";
 import type { Manifest } from "../src/archive/manifest.ts";
 import { openCache } from "../src/archive/session.ts";
@@ -10,6 +11,7 @@ import { DASHES, repositoryTotals, STATS_HEADER, statisticsLine, totalsText } fr
 import type { Args } from "./args.ts";
 import { beginCache, commitCache } from "./cache-transaction.ts";
 import type { Context } from "./context.ts";
+import { workerCount } from "./identity.ts";
 
 export interface Changing {
   manifest: Manifest;
@@ -34,6 +36,7 @@ export async function withChanges<T>(
   const cache = await openCache(manifest, environment, {
     ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
     progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+    workers: workerCount(ctx),
   });
   const withdraw = ctx.onAbruptExit(() => cache.close());
   try {

@@ -59,6 +59,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
           filesMode: parseFilesCacheMode(args.text("files-cache")!),
           ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
           progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+          workers: workerCount(ctx),
         });
     const withdraw = ctx.onAbruptExit(() => cache.close());
     try {

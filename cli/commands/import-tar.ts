@@ -11,7 +11,7 @@ import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-ou
 import type { Args } from "../args.ts";
 import { beginCache, commitCache } from "../cache-transaction.ts";
 import type { Context } from "../context.ts";
-import { commandLine, hostAndUser } from "../identity.ts";
+import { commandLine, hostAndUser, workerCount } from "../identity.ts";
 import { withManifest } from "../repository.ts";
 import { readThrough, tarFilter } from "../tar-filter.ts";
 
@@ -28,6 +28,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
       const cache = await openCache(manifest, environment, {
         ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
         progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+        workers: workerCount(ctx),
       });
       try {
         beginCache(ctx, cache);

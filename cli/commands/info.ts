@@ -1,4 +1,5 @@
 // info: sizes and details of a repository or of archives. Borg's do_info.
+
 import { Archive } from "../../src/archive/archive.ts";
 import { archiveStatistics } from "../../src/archive/archive-stats.ts";
 import { MAX_DATA_SIZE } from "../../src/archive/constants.ts";
@@ -18,6 +19,7 @@ import {
 } from "../archive-output.ts";
 import type { Args } from "../args.ts";
 import type { Context } from "../context.ts";
+import { workerCount } from "../identity.ts";
 import { type Json, JsonFloat } from "../output/json.ts";
 import { type OpenedManifest, withManifest } from "../repository.ts";
 import { choosesArchives, selectArchives } from "../select-archives.ts";
@@ -27,6 +29,7 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     const cache = await openCache(opened.manifest, opened.environment, {
       ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
       progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+      workers: workerCount(ctx),
     });
     const withdraw = ctx.onAbruptExit(() => cache.close());
     try {

@@ -58,17 +58,19 @@ export async function openCache(
   options: Omit<CacheOptions, "source" | "mandatoryFeatures"> & {
     progress?: ProgressSink;
     sync?: boolean;
+    /** Threads that count archives which others have made; none where absent. */
+    workers?: number;
   } = {},
 ): Promise<Cache> {
   const { repository } = manifest.objects;
-  const { progress, sync = true, ...rest } = options;
+  const { progress, sync = true, workers = 0, ...rest } = options;
   const features = new Set([...manifest.mandatoryFeatures().values()].flat());
   // Loaded here only: what merely reads needs no cache.
   const { Cache } = await import("../cache/cache.ts");
   return Cache.open(environment, repository, manifest.key, cacheManifest(manifest), {
     ...rest,
     mandatoryFeatures: features,
-    ...(sync ? { source: () => syncSource(manifest, progress) } : {}),
+    ...(sync ? { source: () => syncSource(manifest, progress, workers) } : {}),
   });
 }
 
@@ -78,7 +80,11 @@ export function cacheManifest(manifest: Manifest): { id: Uint8Array; timestamp: 
 }
 
 /** What a cache reads of the repository to count references anew. */
-export async function syncSource(manifest: Manifest, progress?: ProgressSink): Promise<SyncSource> {
+export async function syncSource(
+  manifest: Manifest,
+  progress?: ProgressSink,
+  workers = 0,
+): Promise<SyncSource> {
   const { objects, key } = manifest;
   const { repository } = objects;
   return {
@@ -91,6 +97,11 @@ export async function syncSource(manifest: Manifest, progress?: ProgressSink): P
         if (blob === undefined) throw new ObjectNotFound(toHex(id), repository.displayPath);
         yield { data: objects.unpack(id, blob), csize: blob.length };
       }
+    },
+    async indexes(archives) {
+      if (workers === 0 || archives.length < 2) return undefined;
+      const { archiveIndexes } = await import("./sync-lanes.ts");
+      return archiveIndexes(manifest, archives, workers);
     },
     async *storedSizes(ids) {
       let i = 0;

@@ -5,12 +5,14 @@ import type { CheckWorkerData } from "./check-lanes.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
 import type { ScanWorkerData } from "./pipeline/scan-worker.ts";
+import type { SyncWorkerData } from "./sync-lanes.ts";
 
 type Start =
   | { role: "create"; data: CreateWorkerData }
   | { role: "extract"; data: ExtractWorkerData }
   | { role: "check"; data: CheckWorkerData }
-  | { role: "scan"; data: ScanWorkerData };
+  | { role: "scan"; data: ScanWorkerData }
+  | { role: "sync"; data: SyncWorkerData };
 
 /** Runs the role this thread was started for. Does nothing in the main thread. */
 export async function workerMain(): Promise<void> {
@@ -24,6 +26,9 @@ export async function workerMain(): Promise<void> {
     } else if (start.role === "scan") {
       const { runScanWorker } = await import("./pipeline/scan-worker.ts");
       runScanWorker(start.data);
+    } else if (start.role === "sync") {
+      const { runSyncWorker } = await import("./sync-lanes.ts");
+      await runSyncWorker(start.data, port);
     } else if (start.role === "check") {
       const { runCheckWorker } = await import("./check-lanes.ts");
       await runCheckWorker(start.data, port);

@@ -26,6 +26,11 @@ export interface SyncSource {
   objectCount: number;
   /** Objects in the order of the ids: fetched, decrypted, decompressed, verified. */
   plain(ids: readonly Uint8Array[]): AsyncIterable<PlainObject>;
+  /** Indexes of these archives, in their order, made by several threads at once; undefined where that would not pay,
+   *  and for an archive in which something is wrong, which the caller then walks through itself. */
+  indexes?(
+    archives: readonly { readonly id: Uint8Array; readonly name: string }[],
+  ): Promise<AsyncGenerator<ChunkIndex | undefined> | undefined>;
   /** Sizes of stored objects in the order of the ids. */
   storedSizes(ids: readonly Uint8Array[]): AsyncIterable<number>;
   /** An archive's metadata from its plaintext. */
@@ -51,23 +56,34 @@ export async function syncChunks(
   const wanted = new Set(source.archives.map((a) => toHex(a.id)));
   for (const idHex of kept.ids()) if (!wanted.has(idHex)) kept.drop(idHex);
   const sizes = new StoredSizes(source);
+  const unknown = source.archives.filter((archive) => !kept.has(archive));
+  const ahead = new Set(unknown);
+  const indexes = await source.indexes?.(unknown);
   let done = 0;
-  for (const archive of source.archives) {
-    const progress = { msgid: "cache.sync", current: done++, total: source.archives.length };
-    source.progress?.({ ...progress, info: [archive.name] });
-    if (!keepArchives) {
-      await addArchive(source, archive, master);
-      continue;
+  try {
+    for (const archive of source.archives) {
+      const progress = { msgid: "cache.sync", current: done++, total: source.archives.length };
+      source.progress?.({ ...progress, info: [archive.name] });
+      const made = indexes && ahead.has(archive) ? (await indexes.next()).value : undefined;
+      if (!keepArchives) {
+        if (made) master.merge(made);
+        else await addArchive(source, archive, master);
+        continue;
+      }
+      let index = made ?? kept.load(archive);
+      if (index === undefined || made) {
+        log("info", `Fetching and building the archive index of ${archive.name}.`);
+        if (index === undefined) {
+          index = new ChunkIndex();
+          await addArchive(source, archive, index);
+        }
+        await sizes.fill(index);
+        kept.save(toHex(archive.id), index);
+      }
+      master.merge(index);
     }
-    let index = kept.load(archive);
-    if (index === undefined) {
-      log("info", `Fetching and building the archive index of ${archive.name}.`);
-      index = new ChunkIndex();
-      await addArchive(source, archive, index);
-      await sizes.fill(index);
-      kept.save(toHex(archive.id), index);
-    }
-    master.merge(index);
+  } finally {
+    await indexes?.return(undefined);
   }
   if (!keepArchives) await sizes.fill(master);
   source.progress?.({ msgid: "cache.sync", current: done, total: done, finished: true });
@@ -146,6 +162,11 @@ class Kept {
       if (match) ids.add(match[1]!);
     }
     return ids;
+  }
+
+  has({ id }: { id: Uint8Array }): boolean {
+    const idHex = toHex(id);
+    return this.#names.has(idHex) || this.#names.has(`${idHex}.compact`);
   }
 
   /** The index of an archive; undefined if there is none, or a damaged one, which is removed. */

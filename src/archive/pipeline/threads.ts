@@ -14,7 +14,7 @@ function entry(): URL {
 
 /** What a thread is started with; the roles and their data are in worker.ts. */
 export interface WorkerStart {
-  role: "create" | "extract" | "check" | "scan";
+  role: "create" | "extract" | "check" | "scan" | "sync";
   data: object;
 }
 
