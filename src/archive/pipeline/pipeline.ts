@@ -2,6 +2,7 @@
 // finished objects. Which worker gets which batch changes nothing in the archive: results are matched to their
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
 import { Core, coreModule } from "../../core/index.ts";
+import { keepHeapSmall } from "../../runtime/heap.ts";
 import type { ChunkRef } from "../item.ts";
 import {
   Channel,
@@ -117,6 +118,7 @@ export class CreatePipeline {
   /** Starts the workers; nothing is started before the first file that has to be read. */
   #start(): void {
     if (this.#lanes.length > 0) return;
+    keepHeapSmall();
     const module = coreModule();
     for (let i = 0; i < this.#options.workers; i++) {
       const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
