@@ -12,6 +12,7 @@ import { AlcoveError, PassphraseWrong } from "../../src/errors.ts";
 import { BorgServer } from "./borg-server.ts";
 import {
   BASE,
+  emptyDisk,
   finished,
   type Life,
   live,
@@ -23,7 +24,7 @@ import {
   wholeLife,
   worldOn,
 } from "./life.ts";
-import type { Disk, MemoryStorage } from "./memory-storage.ts";
+import type { Disk, FileNode, MemoryStorage } from "./memory-storage.ts";
 import { reused, type Sealed, sealedInRecord, sealedOnDisk } from "./nonces.ts";
 import { type CrashModel, RecordingStorage } from "./recording-storage.ts";
 import { seeded } from "./seeded.ts";
@@ -292,4 +293,54 @@ test("a short life survives a crash behind every operation", { timeout: 300_000 
   const { points } = await crashEverywhere(life, "repokey", sources, Number.POSITIVE_INFINITY);
   console.info(`short life: ${life.storage.length} operations, ${points} points`);
   expect(points).toBeGreaterThan(life.storage.length / 2);
+});
+
+test("a repair of a damaged repository may be broken off anywhere, and repeated", {
+  timeout: 300_000,
+}, async () => {
+  rmSync(join(dir, "sources"), { recursive: true, force: true });
+  const sources = makeSources(join(dir, "sources"));
+  const damaged = emptyDisk();
+  const world = worldOn(damaged);
+  await world.make(15_000, 4);
+  await world.init("repokey");
+  await world.create("whole", [sources[1]]);
+  const whole = (await world.archives()).get("whole");
+  await world.create("damaged", [sources[0]]);
+  // In the last segments before the one of the commit are contents of the second archive.
+  const segments = [...damaged.entries.keys()].filter((p) => /\/data\/\d+\/\d+$/.test(p));
+  const number = (p: string) => Number(p.slice(p.lastIndexOf("/") + 1));
+  const sizes = segments.sort((a, b) => number(a) - number(b)).map((p) => damaged.entries.get(p) as FileNode);
+  const victim = sizes.findLast((n) => n.size > 10_000)!;
+  damaged.put(victim, 5_000, Uint8Array.of(1, 2, 3));
+  await expect(world.archives()).rejects.toBeInstanceOf(AlcoveError);
+  const disk = damaged.clone();
+  const storage = new RecordingStorage(disk, BASE);
+  await new World(BASE, world.passphrase, storage).repair();
+  const repaired = await worldOn(disk.clone()).archives();
+  expect(repaired.get("whole")).toBe(whole);
+  expect(repaired.has("damaged")).toBe(true);
+  const random = seeded(SEED);
+  let points = 0;
+  for (const [model, seed] of MODELS) {
+    for (let count = random.below(LONG ? 1 : 12); count <= storage.length; count += LONG ? 1 : 12) {
+      const { disk: crashed } = storage.crash(count, model, seed);
+      removeLocks(crashed);
+      points++;
+      const again = worldOn(crashed);
+      try {
+        await again.repair();
+        const found = await again.archives();
+        expect(same(found, repaired), `archives ${[...found.keys()]}`).toBe(true);
+        await again.create("after", sources);
+        expect(await again.cacheErrors()).toEqual([]);
+        await again.open(async ({ repository }) => expect(await repository.check()).toBe(true));
+      } catch (e) {
+        const where = `${model}, seed ${seed}, after operation ${count} of ${storage.length}`;
+        throw new Error(`${where}: ${(e as Error).message}`, { cause: e });
+      }
+    }
+  }
+  console.info(`repair: ${storage.length} operations, ${points} points`);
+  expect(points).toBeGreaterThan(20);
 });
