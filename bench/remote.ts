@@ -2,8 +2,8 @@
 // 50 ms of round trip. `npm run build && npx tsx bench/remote.ts [--runs N] [--mb N] [--files N] [--pairs a-b,c-d]
 // [--cells create,extract] [--sources big,small] [--links fast,slow] [--json FILE]`.
 // A pair is CLIENT-SERVER; the ratio is borg-borg's time divided by the pair's, so above 1 is ahead of borg. CPU
-// seconds are those of everything at both ends, ssh and sshd included. Where the kernel has netem the same link could
-// be made in a network namespace; remote-link.ts needs neither that nor root.
+// seconds are those of everything at both ends, ssh and sshd included. The slow link is a relay in user space: tc and
+// a network namespace could limit the rate, but the delay needs netem, which the kernel of the machine measured lacks.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,8 +16,8 @@ const option = (name: string, otherwise: string) => {
   return at < 0 ? otherwise : process.argv[at + 1]!;
 };
 const RUNS = Number(option("runs", "5"));
-const MB = Number(option("mb", "48"));
-const FILES = Number(option("files", "2000"));
+const MB = Number(option("mb", "96"));
+const FILES = Number(option("files", "5000"));
 const PAIRS = option("pairs", "borg-borg,alcove-alcove,alcove-borg,borg-alcove").split(",");
 const SOURCES = option("sources", "big,small").split(",");
 const LINKS = option("links", "fast,slow").split(",");

@@ -79,7 +79,10 @@ describe("errors that borg's client shows", () => {
     writeFileSync(join(path, "lock.exclusive", "elsewhere@1.77-0"), "");
     const locked = ["--lock-wait", "1", "list", sshd.url(path)];
     const done = run(locked);
-    expect(done.stderr).toMatch(/Failed to acquire the lock .*\(timeout\).*77 on elsewhere/);
+    // Borg 1.2 shows what the server says of the holder, 1.4 its own words.
+    expect(done.stderr).toMatch(
+      process.env["ALCOVE_BORG14"] ? /lock .*\(timeout\)/ : /the lock .*\(timeout\).*77 on elsewhere/,
+    );
     expect(done.code).toBe(own(locked).code);
     ok(["break-lock", sshd.url(path)]);
     ok(["list", sshd.url(path)]);
