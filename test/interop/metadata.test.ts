@@ -1,7 +1,17 @@
 // A tree with every kind of metadata is backed up and restored by Alcove and Alcove, Alcove and borg, borg and
 // Alcove, as root and as an ordinary user, on every runtime; a judge in Python compares each field to the nanosecond.
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cleanTree, compareTrees, isRoot, makeTree, nobody, type User } from "../runtime/tree.ts";
 import { alcoveCommand, type RuntimeLabel, Sandbox } from "../support/programs.ts";
@@ -38,13 +48,18 @@ beforeAll(() => {
 });
 afterAll(() => cleanTree(box.dir));
 
-function run(program: Program, place: Place, args: string[], cwd = place.dir): string {
+function run(program: Program, place: Place, args: string[], cwd = place.dir, extra = {}): string {
   const command = program === "borg" ? ["borg"] : alcoveCommand(program);
   const drop =
     place.user.uid === undefined
       ? []
       : ["setpriv", `--reuid=${place.user.uid}`, `--regid=${place.user.gid}`, "--clear-groups"];
-  const env = { HOME: place.dir, BORG_BASE_DIR: `${place.dir}/base`, DENO_DIR: `${place.dir}/deno` };
+  const env = {
+    HOME: place.dir,
+    BORG_BASE_DIR: `${place.dir}/base`,
+    DENO_DIR: `${place.dir}/deno`,
+    ...extra,
+  };
   return box.ok(box.run([...drop, ...command, ...args], { cwd, env })).stderr;
 }
 
@@ -104,6 +119,37 @@ describe.each(users)("as %s", (user) => {
       expect(restored(label, placeOf(user), theirs)).toBe("");
     },
     60_000,
+  );
+});
+
+const tools = ["getfattr", "setfattr", "lsattr", "chattr"].every((t) => spawnSync("which", [t]).status === 0);
+const LONG = process.env["ALCOVE_LONG"] === "1";
+const withoutFfi = programs.filter((l, i) => l !== "deno" && (LONG || i === 0 || l === "bun"));
+
+// Deno's file functions know no names that are not UTF-8: without FFI it says so, and the rest is for the others.
+describe.runIf(tools).each(users)("without FFI, as %s", (user) => {
+  it.each(withoutFfi)(
+    "%s to itself and to borg",
+    (label) => {
+      const place = placeOf(user);
+      const none = { ALCOVE_FFI: "none" };
+      const [repo, target] = [`repo${count++}`, `${place.dir}/target${count++}`];
+      mkdir(place, target);
+      run(label, place, ["init", "-e", "none", repo], place.dir, none);
+      expect(
+        run(label, place, ["create", "--atime", ...holes, `${repo}::a`, "source"], place.dir, none),
+      ).toBe("");
+      expect(run(label, place, ["extract", "--sparse", `../${repo}::a`], target, none)).toBe("");
+      // Reading a directory without O_NOATIME is seen in the source.
+      expect(compareTrees(`${place.dir}/source`, `${target}/source`, ["atime"], place.user)).toBe("");
+      cleanTree(target);
+      if (!hasBorg) return;
+      mkdir(place, target);
+      expect(run("borg", place, ["extract", "--sparse", `../${repo}::a`], target)).toBe("");
+      expect(compareTrees(`${place.dir}/source`, `${target}/source`, ["atime"], place.user)).toBe("");
+      cleanTree(target);
+    },
+    90_000,
   );
 });
 
@@ -212,6 +258,50 @@ head -c 3000000 /dev/zero > zeros; head -c 300000 /dev/urandom > full; truncate 
       rmSync(dir, { recursive: true });
     },
     120_000,
+  );
+
+  const readers = programs.filter((l) => LONG || (l !== "node20" && l !== "node24"));
+  it.each([...readers, ...(hasBorg ? (["borg"] as const) : [])])(
+    "--read-special: %s reads what is in a fifo, also behind a symlink, and keeps other symlinks",
+    (program) => {
+      const place = source();
+      const [repo, dir, target] = [
+        `repo${count++}`,
+        `${place.dir}/special${count++}`,
+        `${place.dir}/target${count++}`,
+      ];
+      const outside = `${dir}.fifo`;
+      for (const d of [dir, target]) mkdir(place, d);
+      box.ok(
+        box.run(
+          ["sh", "-c", 'mkfifo -m 640 pipe "$0"; ln -s "$0" link; ln -s /etc dir; echo x > file', outside],
+          {
+            cwd: dir,
+          },
+        ),
+      );
+      run("node", place, ["init", "-e", "none", repo]);
+      const command = program === "borg" ? ["borg"] : alcoveCommand(program);
+      // Whoever opens a fifo for writing waits until somebody reads.
+      const script = `seq 1 300000 > pipe & seq 1 70000 > '${outside}' & cd .. && "$@"; wait`;
+      const words = [...command, "create", "--read-special", `${repo}::a`, dir.slice(place.dir.length + 1)];
+      const env = { BORG_BASE_DIR: `${place.dir}/base`, HOME: place.dir, DENO_DIR: `${place.dir}/deno` };
+      box.ok(box.run(["timeout", "60", "bash", "-c", script, "bash", ...words], { cwd: dir, env }));
+      run("node", place, ["extract", `../${repo}::a`], target);
+      const found = `${target}/${dir.slice(place.dir.length + 1)}`;
+      const lines = (n: number): string => Array.from({ length: n }, (_, i) => `${i + 1}\n`).join("");
+      for (const [name, n] of [
+        ["pipe", 300_000],
+        ["link", 70_000],
+      ] as const) {
+        const st = lstatSync(`${found}/${name}`);
+        expect([name, st.isFile(), st.mode & 0o777]).toEqual([name, true, 0o640]);
+        expect(readFileSync(`${found}/${name}`, "latin1") === lines(n), name).toBe(true);
+      }
+      expect(readlinkSync(`${found}/dir`)).toBe("/etc");
+      expect(readFileSync(`${found}/file`, "latin1")).toBe("x\n");
+    },
+    90_000,
   );
 
   it.runIf(hasBorg)(
