@@ -5,15 +5,10 @@ import { fsDecode, fsEncode } from "../format/bytes.ts";
 import { aclToXattr } from "./acl.ts";
 import { ChunkCache } from "./chunk-cache.ts";
 import { errno, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./constants.ts";
-import {
-  type ChunkList,
-  emptyChunkList,
-  type ItemParts,
-  ItemReader,
-  readAttributes,
-  readParts,
-} from "./items.ts";
+import { ItemReader } from "./item-reader.ts";
+import { type ChunkList, emptyChunkList, type ItemParts, readAttributes, readParts } from "./items.ts";
 import { Loader, type LoadOptions } from "./loader.ts";
+import { chunkAt, type OpenFile, OpenFiles } from "./open-files.ts";
 import { type Attributes, encodeDevice } from "./protocol.ts";
 import type { MountArchive, MountSource } from "./source.ts";
 import { ROOT, SYNTHETIC, Tree } from "./tree.ts";
@@ -50,38 +45,16 @@ export interface FileSystemOptions extends LoadOptions {
 }
 
 const MIB = 1 << 20;
-/** Chunk lists kept of files read lately or to be read soon: so many files, with so many chunks together. */
-const OPEN_FILES = 64;
-const OPEN_CHUNKS = 1 << 16;
 /** Most files read ahead at a time, the bytes of their chunks together, and how many nodes are looked at for them. */
 const AHEAD_FILES = 32;
 const AHEAD_BYTES = 512 << 10;
 const AHEAD_NODES = 128;
-
-interface OpenFile {
-  node: number;
-  chunks: ChunkList;
-  /** Where the last read ended: what goes on there is read ahead. */
-  readTo: number;
-}
 
 const isPromise = <T>(value: Maybe<T>): value is Promise<T> => value instanceof Promise;
 
 /** f of a value that may still be under way. (A module that exports `then` could not be imported lazily.) */
 export function whenThere<T, U>(value: Maybe<T>, f: (value: T) => Maybe<U>): Maybe<U> {
   return isPromise(value) ? value.then(f) : f(value);
-}
-
-/** Number of the chunk that holds the byte at offset. */
-function chunkAt(chunks: ChunkList, offset: number): number {
-  let low = 0;
-  let high = chunks.count - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (chunks.starts[middle]! <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
 }
 
 export class FileSystem {
@@ -95,9 +68,7 @@ export class FileSystem {
   readonly #loading = new Map<number, Promise<void>>();
   readonly #times: bigint[];
   readonly #reader = new ItemReader();
-  /** The one used last comes last. */
-  readonly #open = new Map<number, OpenFile>();
-  #openChunks = 0;
+  readonly #open = new OpenFiles();
   /** The file that was read to its end last, how many files are read ahead behind it, and up to which node they are. */
   #wholeFile = 0;
   #ahead = 1;
@@ -286,25 +257,8 @@ export class FileSystem {
   }
 
   #file(node: number): Maybe<OpenFile> {
-    const known = this.#open.get(node);
-    if (known) {
-      this.#open.delete(node);
-      this.#open.set(node, known);
-      return known;
-    }
-    return whenThere(this.#chunks(node), (chunks) => this.#keepOpen({ node, chunks, readTo: 0 }));
-  }
-
-  #keepOpen(file: OpenFile): OpenFile {
-    this.#openChunks += file.chunks.count - (this.#open.get(file.node)?.chunks.count ?? 0);
-    this.#open.delete(file.node);
-    this.#open.set(file.node, file);
-    for (const [node, { chunks }] of this.#open) {
-      if ((this.#open.size <= OPEN_FILES && this.#openChunks <= OPEN_CHUNKS) || node === file.node) break;
-      this.#openChunks -= chunks.count;
-      this.#open.delete(node);
-    }
-    return file;
+    const known = this.#open.use(node);
+    return known ?? whenThere(this.#chunks(node), (chunks) => this.#open.keep({ node, chunks, readTo: 0 }));
   }
 
   #chunks(node: number): Maybe<ChunkList> {

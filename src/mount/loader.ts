@@ -7,14 +7,8 @@ import type { ChunkCache } from "./chunk-cache.ts";
 import { idKey } from "./chunk-cache.ts";
 import { FUSE_NAME_MAX, S_IFDIR, S_IFLNK, S_IFMT } from "./constants.ts";
 import { decrypted, tidySoon } from "./garbage.ts";
-import {
-  ItemFormatError,
-  ItemReader,
-  newScannedItem,
-  readParts,
-  type ScannedItem,
-  scanItem,
-} from "./items.ts";
+import { ItemFormatError, ItemReader } from "./item-reader.ts";
+import { newScannedItem, readParts, type ScannedItem, scanItem } from "./items.ts";
 import type { MountArchive, MountSource } from "./source.ts";
 import { SYNTHETIC, type Tree } from "./tree.ts";
 

@@ -2,12 +2,12 @@
 // writes answers. Archives never change, so everything may be cached for ever, and opening a file or directory
 // needs no message at all (ENOSYS to the first OPEN says so, where the kernel knows that). Requests that must
 // wait for the repository do not hold up others; an interrupted one is answered EINTR at once.
-import { ENTRY_OUT, errno, IN_HEADER, initFlag, OUT_HEADER, opcode, openFlag, S_IFDIR } from "./constants.ts";
+import { errno, IN_HEADER, initFlag, OUT_HEADER, opcode, openFlag } from "./constants.ts";
 import type { Device } from "./device.ts";
 import { type FileSystem, FsError, type Maybe } from "./filesystem.ts";
 import { working } from "./garbage.ts";
+import { writeEntries } from "./listing.ts";
 import {
-  direntSize,
   ProtocolError,
   type RequestHeader,
   readHeader,
@@ -17,13 +17,11 @@ import {
   readRead,
   readXattrSize,
   writeAttrOut,
-  writeDirent,
   writeEntryOut,
   writeInit,
   writeOutHeader,
   writeStatfs,
 } from "./protocol.ts";
-import { ROOT } from "./tree.ts";
 
 /** Reading needs room for the largest request: names and small structs, as nothing can be written here. */
 const REQUEST_BYTES = 16384;
@@ -333,69 +331,13 @@ export class FuseSession {
     else this.#entries(h, offset, size);
   }
 
-  /** Entries from `offset` on: 0 is ".", 1 "..", and behind them the node number of the entry before, plus 2. */
   #entries(h: RequestHeader, offset: number, size: number): void {
-    const { tree } = this.#fs;
     const plus = h.opcode === opcode.READDIRPLUS;
-    let used = 0;
-    const put = (
-      entry: number,
-      inode: number,
-      cookie: number,
-      mode: number,
-      name: Uint8Array,
-      head: number,
-    ) => {
-      const at = OUT_HEADER + used + head;
-      writeDirent(this.#answer, this.#view, at, inode, cookie, mode >>> 12, name);
-      used += direntSize(name.length, plus);
-      return entry;
-    };
-    const dots = (name: Uint8Array, inode: number, cookie: number): void => {
-      // A zero node id: the kernel has these two already.
-      if (plus) writeEntryOut(this.#view, OUT_HEADER + used, 0, undefined, 0);
-      put(0, inode, cookie, S_IFDIR, name, plus ? ENTRY_OUT : 0);
-    };
-    if (offset === 0) dots(DOT, h.node, 1);
-    if (offset <= 1) dots(DOT_DOT, h.node === ROOT ? ROOT : tree.parent(h.node), 2);
-    let node: number;
-    if (offset <= 2) node = tree.firstChild(h.node);
-    else {
-      const previous = offset - 2;
-      if (!tree.exists(previous) || tree.parent(previous) !== h.node) {
-        this.#error(h, errno.EINVAL);
-        return;
-      }
-      node = tree.nextSibling(previous);
-    }
-    for (; node; node = tree.nextSibling(node)) {
-      const name = tree.name(node);
-      if (used + direntSize(name.length, plus) > size) break;
-      const inode = tree.inode(node);
-      let mode = tree.mode(node);
-      if (plus) {
-        let a: ReturnType<FileSystem["attributes"]> | undefined;
-        try {
-          a = this.#fs.attributes(inode);
-        } catch (e) {
-          if (!(e instanceof FsError)) throw e;
-        }
-        if (a instanceof Promise) {
-          // Metadata has to be fetched: send what there is, or begin again when it is here.
-          if (used > 0) break;
-          const again = a.then(
-            () => undefined,
-            () => undefined,
-          );
-          this.#finish(h, again, () => this.#entries(h, offset, size));
-          return;
-        }
-        if (a) mode = a.mode;
-        writeEntryOut(this.#view, OUT_HEADER + used, a ? inode : 0, a, VALID_SECONDS);
-      }
-      put(node, inode, node + 2, mode, name, plus ? ENTRY_OUT : 0);
-    }
-    this.#send(h, used);
+    const range = { directory: h.node, offset, size, plus, validSeconds: VALID_SECONDS };
+    const used = writeEntries(this.#fs, this.#answer, this.#view, range);
+    if (typeof used !== "number") this.#finish(h, used, () => this.#entries(h, offset, size));
+    else if (used < 0) this.#error(h, errno.EINVAL);
+    else this.#send(h, used);
   }
 
   /** A value whose length the caller may only be asking for. */
@@ -461,6 +403,3 @@ export class FuseSession {
     this.#device.send(this.#answer, length, pieces);
   }
 }
-
-const DOT = Uint8Array.of(0x2e);
-const DOT_DOT = Uint8Array.of(0x2e, 0x2e);

@@ -1,7 +1,7 @@
 // The last way to mount, for ordinary users where nobody can receive a descriptor of /dev/fuse (no foreign function
 // interface, no python3, no perl): sshfs mounts, and asks an SFTP server over its standard streams, which is this
 // program. What SFTP does not know is lost: nanoseconds, hard links, extended attributes.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,10 +24,15 @@ export interface SshfsOptions {
   onReady: (fs: FileSystem) => void;
 }
 
-function sshfsArguments(directory: string, o: MountOptions): string[] {
+function sshfsArguments(program: string, directory: string, o: MountOptions): string[] {
   const list = ["passive", "ro", `fsname=${o.fsname.replaceAll(/([\\,])/g, "\\$1")}`, ...o.passed];
   if (!o.ignorePermissions) list.push("default_permissions");
   if (o.allowOther) list.push("allow_other");
+  // Newer ones hide links that are absolute or have ".." in them, unless told that the tree is to be shown as it is.
+  const contains = "no_contain_symlinks";
+  if (spawnSync(program, ["--help"], { encoding: "utf8", timeout: 10_000 }).stdout?.includes(contains)) {
+    list.push(contains);
+  }
   // sshfs looks for the directory itself, so one that begins with a dash must not look like an option.
   return [":/", directory, "-f", "-o", list.join(",")];
 }
@@ -40,7 +45,8 @@ export async function serveSshfs(source: MountSource, options: SshfsOptions): Pr
   signal.throwIfAborted();
   log?.("warning", "mount: through sshfs: without nanoseconds, hard links and extended attributes");
   const before = statSync(directory).dev;
-  const child = spawn(sshfs()!, sshfsArguments(directory, options.mount), {
+  const program = sshfs()!;
+  const child = spawn(program, sshfsArguments(program, directory, options.mount), {
     stdio: ["pipe", "pipe", "pipe"],
     // A Ctrl-C at the terminal is for this process, which then unmounts.
     detached: true,

@@ -21,7 +21,7 @@ import { type Seeded, seeded } from "../fault/seeded.ts";
 import { SyntheticSource } from "../unit/mount/synthetic.ts";
 
 const SEED = Number(process.env["ALCOVE_FUZZ_SEED"] ?? 20260102);
-const RUNS = Number(process.env["ALCOVE_FUZZ_RUNS"] ?? 20_000);
+const RUNS = Number(process.env["ALCOVE_FUZZ_RUNS"] ?? 10_000);
 
 interface Answer {
   unique: bigint;

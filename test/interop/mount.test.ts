@@ -63,6 +63,10 @@ describe.skipIf(!usable())("mount", () => {
       child.on("error", reject);
       child.on("close", () => resolve(text));
     });
+  const unlocked = (repository: string): boolean => {
+    const roster = box.path(repository, "lock.roster");
+    return !existsSync(roster) || readFileSync(roster, "utf8") === "{}";
+  };
   const mounted = () => readFileSync("/proc/self/mounts", "utf8").includes(` ${mnt} fuse`);
 
   beforeAll(async () => {
@@ -163,11 +167,7 @@ await main();
       box.ok(box.run(alcove(label, ["umount", mnt]), { timeout: 20_000 }));
       await waitFor(() => !mounted());
       // The lock goes with the process.
-      await waitFor(
-        () =>
-          !existsSync(box.path("repo/lock.roster")) ||
-          readFileSync(box.path("repo/lock.roster"), "utf8") === "{}",
-      );
+      await waitFor(() => unlocked("repo"));
     });
 
     test(`${label}: over WebDAV the same files, and byte ranges, until a signal`, async () => {
@@ -280,19 +280,19 @@ await main();
   const worldAccessible = existsSync("/dev/fuse") && (statSync("/dev/fuse").mode & 0o006) === 0o006;
   describe.skipIf(!user || !worldAccessible)("as an ordinary user", () => {
     const there = box.path("theirs/mnt");
-    const start = (label: RuntimeLabel, ffi: string): boolean => {
+    const start = (label: RuntimeLabel, variables: string): boolean => {
       const command = alcove(label, ["mount", "repo::one", "mnt"]);
       const [program = "", ...args] = command;
       const runs = ["setpriv", "--reuid", user!, "--clear-groups", program, "--version"];
       if (box.run(runs, { timeout: 20_000 }).code !== 0) return false; // the runtime is where this user cannot go
       sh(`rm -rf theirs; mkdir theirs; cp -a repo theirs/repo; mkdir theirs/mnt; chown -R ${user} theirs`);
-      as(user, `cd theirs && ALCOVE_FFI=${ffi} timeout 60 ${[program, ...args].join(" ")}`);
+      as(user, `cd theirs && ${variables} timeout 60 ${[program, ...args].join(" ")}`);
       return true;
     };
     for (const [label, ffi] of [...labels.map((l) => [l, ""] as const), [labels[0]!, "none"] as const]) {
       test(`${label}, ${ffi ? "through python3 or perl" : "through FFI"}: the same tree`, ({ skip }) => {
         try {
-          if (!start(label, ffi)) skip();
+          if (!start(label, `ALCOVE_FFI=${ffi}`)) skip();
           isTheTree(there, user);
           as(user, "cd theirs && fusermount3 -u mnt");
         } finally {
@@ -300,5 +300,29 @@ await main();
         }
       });
     }
+
+    const sshfs = spawnSync("sshfs", ["--version"]).status === 0;
+    test.skipIf(!sshfs)(
+      "through sshfs and our SFTP server, the last resort: the same files",
+      async ({ skip }) => {
+        try {
+          if (!start(labels[0]!, "ALCOVE_FFI=none ALCOVE_MOUNT_WAY=sshfs")) skip();
+          expect(readFileSync("/proc/self/mounts", "utf8")).toContain(`borgfs ${there} fuse.sshfs ro,`);
+          const src = box.path("src");
+          const compared = `diff -r --no-dereference -x fifo -x dev ${src} ${there} && echo same`;
+          expect(as(user, compared)).toBe("same\n");
+          const shown = (d: string) =>
+            as(
+              user,
+              `cd ${d} && find . -mindepth 1 ! -path ./d/e ! -type d -printf '%P %y %m %U %G %s %Ts %l\\n' | sort`,
+            );
+          expect(shown(there)).toBe(shown(src));
+          as(user, "cd theirs && fusermount3 -u mnt");
+          await waitFor(() => unlocked("theirs/repo"));
+        } finally {
+          spawnSync("umount", ["-l", there], { timeout: 5000, stdio: "ignore" });
+        }
+      },
+    );
   });
 });
