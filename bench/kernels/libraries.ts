@@ -39,23 +39,42 @@ export const hashWasm = () =>
     };
   });
 
-interface Lz4Wasm {
-  compress(data: Uint8Array): Uint8Array;
-  decompress(data: Uint8Array): Uint8Array;
+interface Lz4Exports {
+  memory: WebAssembly.Memory;
+  __wbindgen_add_to_stack_pointer(by: number): number;
+  __wbindgen_malloc(bytes: number): number;
+  __wbindgen_free(ptr: number, bytes: number): void;
+  compress(result: number, ptr: number, length: number): void;
+  decompress(result: number, ptr: number, length: number): void;
 }
 
-/** Instantiated by hand: the package's own entry needs a bundler or an import flag. */
+/**
+ * lz4-wasm's module with a few lines of our own around it: its own import the .wasm as a module, which only bundlers and
+ * the newest runtimes can. Blocks have their decoded size in front, four bytes.
+ */
 export const lz4Wasm = () =>
   attempt(async () => {
-    const glue = (await import(require.resolve("lz4-wasm/lz4_wasm_bg.js"))) as Lz4Wasm & {
-      __wbg_set_wasm(exports: WebAssembly.Exports): void;
-    };
     const module = new WebAssembly.Module(readFileSync(require.resolve("lz4-wasm/lz4_wasm_bg.wasm")));
-    const instance = new WebAssembly.Instance(module, {
-      "./lz4_wasm_bg.js": glue as unknown as WebAssembly.ModuleImports,
-    });
-    glue.__wbg_set_wasm(instance.exports);
-    return glue as Lz4Wasm;
+    // Called to make the text of an error, of which there is none here to read it.
+    const glue = { __wbindgen_string_new: () => 0 };
+    const wasm = new WebAssembly.Instance(module, { "./lz4_wasm_bg.js": glue })
+      .exports as unknown as Lz4Exports;
+    const call = (work: "compress" | "decompress", data: Uint8Array): Uint8Array => {
+      const result = wasm.__wbindgen_add_to_stack_pointer(-16);
+      const at = wasm.__wbindgen_malloc(data.length);
+      new Uint8Array(wasm.memory.buffer).set(data, at);
+      wasm[work](result, at, data.length);
+      const [ptr, length, , failed] = new Int32Array(wasm.memory.buffer, result, 4);
+      wasm.__wbindgen_add_to_stack_pointer(16);
+      if (work === "decompress" && failed) throw new Error("lz4-wasm refuses the block");
+      const out = new Uint8Array(wasm.memory.buffer, ptr!, length!).slice();
+      wasm.__wbindgen_free(ptr!, length!);
+      return out;
+    };
+    return {
+      compress: (data: Uint8Array) => call("compress", data),
+      decompress: (data: Uint8Array) => call("decompress", data),
+    };
   });
 
 export const fflate = () => attempt(() => import("fflate"));

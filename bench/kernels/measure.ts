@@ -44,6 +44,14 @@ export function rates(
 /** Implementation → bytes a second. */
 export type Figures = Record<string, number>;
 
+/** The rates over equal parts as one over the whole. */
+export function together(parts: Figures[]): Figures {
+  const names = Object.keys(parts[0] ?? {});
+  return Object.fromEntries(
+    names.map((name) => [name, parts.length / parts.reduce((sum, part) => sum + 1 / part[name]!, 0)]),
+  );
+}
+
 export interface Row {
   kernel: string;
   /** Our figure's key in `figures`. */

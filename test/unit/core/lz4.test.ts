@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { lz4Wasm } from "../../../bench/kernels/libraries.ts";
 import { Core, coreModule, lz4Bound } from "../../../src/core/index.ts";
 import { bytes, edgeSizes, generator, kinds } from "./data.ts";
 
@@ -83,6 +84,20 @@ describe("lz4 blocks", () => {
       expect(out.length).toBe(data.length);
       expect(Buffer.compare(out, data)).toBe(0);
       if (data.length) expect(decompress(compress(data), data.length - 1)).toBeUndefined();
+    }
+  });
+
+  it("are read by lz4-wasm, and its own are read here", { timeout: 60_000 }, async () => {
+    const library = await lz4Wasm();
+    expect(library).toBeDefined();
+    for (const data of samples) {
+      // Its blocks have their decoded size in front.
+      const block = compress(data);
+      const sized = new Uint8Array(4 + block.length);
+      new DataView(sized.buffer).setUint32(0, data.length, true);
+      sized.set(block, 4);
+      expect(Buffer.compare(library!.decompress(sized), data)).toBe(0);
+      expect(Buffer.compare(decompress(library!.compress(data).subarray(4), data.length)!, data)).toBe(0);
     }
   });
 
