@@ -8,8 +8,8 @@ const words = process.argv.slice(2);
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   const program = { name: programName(process.argv), version: ownVersion() };
   writeSync(1, `${versionText(program)}\n`);
-} else if (words.at(-1) === "\0worker") {
-  // As src/archive/pipeline/threads.ts starts them.
+} else if (words.at(-1) === "\0worker" || import.meta.url.startsWith("data:")) {
+  // As src/archive/pipeline/threads.ts starts them; in Node's executable they have no words, but are loaded from data.
   const { workerMain } = await import("../src/archive/worker.ts");
   await workerMain();
 } else {
