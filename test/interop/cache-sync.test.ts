@@ -9,9 +9,9 @@ import { Sandbox } from "../support/programs.ts";
 const box = new Sandbox();
 afterAll(() => box.remove());
 const repo = box.path("repo");
-const ARCHIVES = 5;
+const ARCHIVES = 11;
 // Long paths make many pieces of item streams, enough for threads to start, of few files.
-const FILES = 2700;
+const FILES = 3600;
 const DEEP = Array.from({ length: 14 }, (_, i) => `${i}`.padEnd(200, "-")).join("/");
 
 beforeAll(() => {

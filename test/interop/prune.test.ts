@@ -76,10 +76,23 @@ function random(seed: number): (below: number) => number {
   };
 }
 
+/** Series end behind these: changes of daylight saving in Berlin, New York and Lord Howe (by half an hour there), both
+ *  ways, and the turn of a year whose last days belong to the next one's first week. */
+const DAYS: [year: number, month: number, day: number][] = [
+  [2026, 2, 29],
+  [2025, 9, 26],
+  [2026, 2, 8],
+  [2025, 10, 2],
+  [2026, 3, 5],
+  [2025, 9, 5],
+  [2025, 11, 31],
+];
+
 function makeCase(seed: number): Case {
   const r = random(seed);
-  const now = Date.UTC(2026, 2, 29, 12) * 1000;
-  // Minutes, hours, days or weeks apart, with clusters; many series reach over March and October.
+  const [year, month, day] = DAYS[r(DAYS.length)]!;
+  const now = (Date.UTC(year, month, day, 12) + r(72) * 3600_000) * 1000;
+  // Minutes, hours, days or weeks apart, with clusters, and some at the very same moment.
   const unit = [60, 3600, 86400, 7 * 86400][r(4)]! * 1e6;
   const times: number[] = [];
   let t = now - r(86400) * 1e6;
