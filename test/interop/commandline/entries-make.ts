@@ -45,16 +45,22 @@ const changing: Own = async (lab) => {
   const writer = spawn("sh", ["-c", `while :; do echo x >> ${file}; done`], { stdio: "ignore" });
   try {
     while (statSync(file).size === 3_000_000) await new Promise((r) => setTimeout(r, 5));
-    const status = async (mode: string, n: number) => {
+    let n = 0;
+    const status = async (mode: string) => {
+      const repo = lab.path("w/repo");
       const r = await lab.ours({
-        args: ["create", "--list", "--files-changed", mode, `${lab.path("w/repo")}::c${n}`, "changing/file"],
+        args: ["create", "--list", "--files-changed", mode, `${repo}::c${n++}`, "changing/file"],
       });
       // Borg says what it does before, and then what came of it.
       return r.stderr.match(/^[A-Z?](?= )/gm)?.at(-1);
     };
-    expect(await status("ctime", 1)).toBe("C");
-    expect(await status("mtime", 2)).toBe("C");
-    expect(await status("disabled", 3)).toBe("A");
+    // On a busy machine the other program may not come to write while we read.
+    for (const mode of ["ctime", "mtime"]) {
+      let seen: string | undefined;
+      for (let tries = 0; tries < 40 && seen !== "C"; tries++) seen = await status(mode);
+      expect(seen).toBe("C");
+    }
+    for (let tries = 0; tries < 5; tries++) expect(await status("disabled")).not.toBe("C");
   } finally {
     writer.kill("SIGKILL");
   }
@@ -231,15 +237,11 @@ export const make: Entries = {
       importTar([], { args: [NEW, "W/absent.tar"], stderr: "data" }),
     ],
     ...making(importTar),
-    "--tar-filter": importTar(["--tar-filter", "tr a-z b-z"], {
-      args: [...AT, NEW, "W/in.txt"],
+    "--tar-filter": importTar(["--tar-filter", "gzip -dc"], {
+      args: [...AT, NEW, "W/in.dat"],
       prepare: (lab) => {
         tarball(lab);
-        spawnSync("sh", ["-c", `tr b-z a-y < ${lab.path("w/in.tar")} > ${lab.path("w/in.txt")}`]);
-      },
-      own: "any program will do",
-      check: (r, without) => {
-        expect(r.code).not.toBe(without?.code === 0 ? 1 : 99);
+        spawnSync("sh", ["-c", `gzip -c ${lab.path("w/in.tar")} > ${lab.path("w/in.dat")}`]);
       },
     }),
     "--ignore-zeros": importTar(["--ignore-zeros"], {

@@ -1,9 +1,13 @@
 // Where command lines are compared: the same line is run by real borg and by us on equal copies of a repository that
 // borg has made, at the same path, so that what they print can be compared as it is. Borg is a server that forks
 // (borg-server.py); ours runs in this process, or as the built file where it needs a standard input or output of its own.
+
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
+  cpSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -68,6 +72,8 @@ export class Lab {
   private answers: AsyncIterableIterator<string> | undefined;
   private built: Promise<string> | undefined;
   private pristine = false;
+  /** Of each directory of the working copy, as it was copied. */
+  private readonly states = new Map<string, string>();
   /** Milliseconds: what is older was made before. */
   started = 0;
 
@@ -83,26 +89,44 @@ export class Lab {
     makeSource(join(this.dir, "src"));
     await fillRepositories(this);
     spawnSync("cp", ["-a", this.work, join(this.dir, "template")]);
+    for (const name of readdirSync(this.work)) this.states.set(name, state(join(this.work, name)));
     this.pristine = true;
     this.started = Date.now();
   }
 
-  stop(): void {
-    this.server?.stdin.end();
+  async stop(): Promise<void> {
+    const { server } = this;
+    if (server) {
+      server.stdin.end();
+      await once(server, "close");
+    }
     this.pristine = false;
     this.restore();
     process.chdir("/");
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  /** The working copy as borg left it. */
+  /** The working copy as borg left it: what was changed is copied anew, what was added is removed. */
   restore(): void {
     if (this.pristine) return;
     process.chdir(this.dir);
     // Of the test of --one-file-system.
     if (existsSync(join(this.work, "tree", "mnt"))) spawnSync("umount", [join(this.work, "tree", "mnt")]);
-    rmSync(this.work, { recursive: true, force: true });
-    spawnSync("cp", ["-a", join(this.dir, "template"), this.work]);
+    const template = join(this.dir, "template");
+    const places = readdirSync(template);
+    for (const name of readdirSync(this.work))
+      if (!places.includes(name)) rmSync(join(this.work, name), { recursive: true, force: true });
+    for (const name of places) {
+      const place = join(this.work, name);
+      if (this.states.get(name) === state(place)) continue;
+      rmSync(place, { recursive: true, force: true });
+      cpSync(join(template, name), place, {
+        recursive: true,
+        preserveTimestamps: true,
+        verbatimSymlinks: true,
+      });
+      this.states.set(name, state(place));
+    }
     this.pristine = true;
   }
 
@@ -205,6 +229,18 @@ export class Lab {
     })();
     return this.built;
   }
+}
+
+/** Names, sizes and times of all files: equal where nothing was written. */
+function state(dir: string): string {
+  if (!existsSync(dir)) return "";
+  const out: string[] = [];
+  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const s = lstatSync(path);
+    out.push(`${path} ${s.size} ${s.mtimeMs} ${s.ctimeMs} ${s.ino}`);
+  }
+  return out.sort().join("\n");
 }
 
 function defined(env: Record<string, string | undefined>): Record<string, string> {
