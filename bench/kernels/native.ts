@@ -42,7 +42,7 @@ export function openssl(algorithm: string, size: number, withoutSha = false): nu
 export function lz4(file: string, block: number): { compress?: number; decompress?: number } {
   const text = run("lz4", ["-b1", "-i4", `-B${block}`, file]);
   return {
-    compress: number(text, /, +([\d.]+) MB\/s/g, 1e6),
+    compress: number(text, /\), *([\d.]+) MB\/s/g, 1e6),
     decompress: number(text, /MB\/s *, *([\d.]+) MB\/s/g, 1e6),
   };
 }
