@@ -1,11 +1,18 @@
 // Growth with the number of files and of chunks: bytes held or written per entry are counted, not timed, and the exponent
 // fitted over factors of ten may be 1.1 at most.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { ItemDecoder } from "../../src/archive/item-decoder.ts";
 import { ItemEncoder } from "../../src/archive/item-encoder.ts";
 import { ChunkIndex } from "../../src/cache/chunks.ts";
 import { FilesCache, parseFilesCacheMode } from "../../src/cache/files.ts";
 import { Core, coreModule, loadCore } from "../../src/core/index.ts";
+import { FaultyStorage } from "./faulty-storage.ts";
+import { BASE, emptyDisk } from "./life.ts";
+import { MemoryStorage } from "./memory-storage.ts";
+import { World } from "./world.ts";
 
 const SIZES = [1000, 10_000, 100_000];
 const CHUNKS = [100, 1000, 10_000];
@@ -105,4 +112,51 @@ it("the core's memory has an end that is told", () => {
     for (let i = 0; i < 3; i++) core.alloc(2 ** 30);
   }).toThrow(/limit/);
   expect(loadCore().sha256(new Uint8Array(3)).length).toBe(32);
+});
+
+it("whole commands: calls to the storage and bytes written grow with the files, of a first and an unchanged backup", async () => {
+  const dir = mkdtempSync(join(tmpdir(), "alcove-growth-"));
+  try {
+    const counts = [];
+    for (const n of [300, 3000]) {
+      const source = join(dir, String(n));
+      mkdirSync(source);
+      for (let i = 0; i < n; i++) writeFileSync(join(source, `file-${i}`), i % 3 === 0 ? `${i}` : "");
+      const disk = emptyDisk();
+      let calls = 0;
+      const storage = new FaultyStorage(new MemoryStorage(disk, BASE), () => {
+        calls++;
+      });
+      const world = new World(BASE, "secret", storage);
+      await world.make(1_000_000, 1000);
+      await world.init("none");
+      const point = { n, calls: [] as number[], used: [] as number[] };
+      for (const step of [
+        () => world.create("first", [source]),
+        () => world.create("second", [source]),
+        () => world.inspect(),
+        () => world.repair(),
+        () => world.delete("first"),
+        () => world.compact(),
+      ]) {
+        calls = 0;
+        await step();
+        point.calls.push(calls);
+        point.used.push(disk.used());
+      }
+      counts.push(point);
+    }
+    const [small, large] = counts as [(typeof counts)[0], (typeof counts)[0]];
+    for (const what of ["calls", "used"] as const)
+      for (const [i, amount] of small[what].entries())
+        expect(
+          exponent([
+            [small.n, amount],
+            [large.n, large[what][i]!],
+          ]),
+          `${what} of step ${i}`,
+        ).toBeLessThan(1.1);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
