@@ -2,8 +2,10 @@
 // (the WebAssembly core, the host, plain JavaScript), and which of them is used.
 
 import { type Choice, choose } from "./choose.ts";
+import { createHasher, type HashKind } from "./hasher.ts";
 import * as host from "./host.ts";
 import { Core, coreModule, lz4Bound } from "./index.ts";
+import { laneVariants } from "./lanes.ts";
 
 export interface BenchmarkOptions {
   /** Seconds each implementation is measured for; 0.3 by default. */
@@ -19,6 +21,8 @@ export interface BenchmarkResult {
   /** What the figure was measured on, such as "1 MiB messages". */
   on: string;
   implementation: "wasm" | "host" | "javascript";
+  /** Where the core has several kernels for it: which, by the number of messages taken at once. */
+  variant?: string;
   /** 10^6 bytes a second. */
   mbPerSecond: number;
   /** Whether this implementation serves such data on this machine. */
@@ -34,6 +38,9 @@ interface Work {
   on: string;
   bytes: number;
   wasm?: () => void;
+  /** The name of `wasm`, and what else the core has; "used" says nothing of those. */
+  variant?: string;
+  others?: Record<string, () => void>;
   host?: () => void;
   javascript?: () => void;
   used: BenchmarkResult["implementation"];
@@ -47,13 +54,16 @@ export function benchmarkCpu(options: BenchmarkOptions = {}): BenchmarkResult[] 
     for (const implementation of ["wasm", "host", "javascript"] as const) {
       const run = work[implementation];
       if (!run || (implementation === "javascript" && !javascript)) continue;
-      results.push({
-        primitive: work.primitive,
-        on: work.on,
-        implementation,
-        mbPerSecond: rate(work.bytes, run, seconds) / 1e6,
-        used: implementation === work.used,
-      });
+      const { primitive, on, variant, others = {} } = work;
+      const measured = (run: () => void) => rate(work.bytes, run, seconds) / 1e6;
+      const result = { primitive, on, implementation, mbPerSecond: measured(run) };
+      const used = implementation === work.used;
+      if (implementation !== "wasm") results.push({ ...result, used });
+      else {
+        results.push({ ...result, ...(variant && { variant }), used });
+        for (const [variant, run] of Object.entries(others))
+          results.push({ ...result, variant, mbPerSecond: measured(run), used: false });
+      }
     }
   }
   return results;
@@ -64,10 +74,19 @@ function works(choice: Choice): Work[] {
   const data = core.alloc(TOTAL + 64);
   fill(core.view(data, TOTAL));
   const [hmacKey, blakeKey] = [new Uint8Array(32).fill(1), new Uint8Array(128).fill(2)];
-  const prepared = host.hmacKey(hmacKey);
   core.hmacSetKey(1, hmacKey);
   core.blake2bSetKey(1, blakeKey);
   const list: Work[] = [];
+  const blake2b256 = host.blake2b256();
+  // The kernels' other variants work on cores of their own.
+  const [own, ...others] = laneVariants();
+  const cores = others.map((lanes) => {
+    const other = new Core(coreModule(), lanes);
+    const at = other.alloc(TOTAL + 64);
+    fill(other.view(at, TOTAL));
+    other.blake2bSetKey(1, blakeKey);
+    return { lanes, core: other, data: at };
+  });
 
   for (const size of [SMALL, BIG]) {
     const n = TOTAL / size;
@@ -81,6 +100,28 @@ function works(choice: Choice): Work[] {
     const each = (work: (message: Uint8Array) => void) => () => {
       for (const view of views) work(view());
     };
+    // The way the pipeline calls the host.
+    const hosted = (kind: HashKind) => {
+      const hasher = createHasher(core, kind, { ...choice, sha256HostFrom: 0, hmacHostFrom: 0 });
+      return () => hasher.many(table, n, out);
+    };
+    const variants = (
+      kernel: "sha256" | "blake2b",
+      call: (core: Core, table: number, out: number) => void,
+    ): Record<string, () => void> => {
+      const found: Record<string, () => void> = {};
+      for (const { lanes, core, data } of cores) {
+        const name = `${lanes[kernel]} at once`;
+        if (lanes[kernel] === own![kernel] || found[name]) continue;
+        const [table, out] = [core.alloc(8 * n), core.alloc(32 * n)];
+        for (let i = 0; i < n; i++) {
+          core.u32[table / 4 + 2 * i] = data + i * size;
+          core.u32[table / 4 + 2 * i + 1] = size;
+        }
+        found[name] = () => call(core, table, out);
+      }
+      return found;
+    };
     const on = size === BIG ? "1 MiB messages" : "4 KiB messages";
     const by = (from: number | null) => (from !== null && size >= from ? "host" : "wasm");
     list.push(
@@ -89,7 +130,9 @@ function works(choice: Choice): Work[] {
         on,
         bytes: TOTAL,
         wasm: () => core.sha256Many(table, n, out),
-        host: each((message) => void host.sha256(message)),
+        variant: `${own!.sha256} at once`,
+        others: variants("sha256", (core, table, out) => core.sha256Many(table, n, out)),
+        host: hosted({ type: "sha256" }),
         used: by(choice.sha256HostFrom),
       },
       {
@@ -97,7 +140,8 @@ function works(choice: Choice): Work[] {
         on,
         bytes: TOTAL,
         wasm: () => core.hmacSha256Many(1, table, n, out),
-        host: each((message) => void host.hmacSha256(prepared, message)),
+        variant: `${own!.sha256} at once`,
+        host: hosted({ type: "hmac-sha256", key: hmacKey }),
         used: by(choice.hmacHostFrom),
       },
       {
@@ -105,6 +149,9 @@ function works(choice: Choice): Work[] {
         on,
         bytes: TOTAL,
         wasm: () => core.blake2bMany(1, table, n, out),
+        variant: `${own!.blake2b} at once`,
+        others: variants("blake2b", (core, table, out) => core.blake2bMany(1, table, n, out)),
+        host: blake2b256 && each((message) => void blake2b256(blakeKey, message)),
         used: "wasm",
       },
     );
@@ -136,7 +183,11 @@ function works(choice: Choice): Work[] {
     implementations: Partial<Work>,
   ): Work => ({ primitive, on, bytes, used, ...implementations });
   list.push(
-    one("buzhash", "256 KiB of random data", 4 * lane, "wasm", { wasm: scan }),
+    one("buzhash", "256 KiB of random data", 4 * lane, "wasm", {
+      wasm: scan,
+      variant: "4 streams",
+      others: { "1 stream": () => void core.raw.buzhashScan(state, data, 4 * lane, 4095, 2 ** 21 - 1) },
+    }),
     one("CRC-32", "1 MiB", BIG, choice.crc32, {
       wasm: () => void core.crc32(data, BIG),
       host: crc && (() => void crc(core.view(data, BIG))),

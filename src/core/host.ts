@@ -66,6 +66,22 @@ export function hmacSha256(key: KeyObject | Uint8Array, data: Uint8Array): Uint8
   return crypto.createHmac("sha256", key).update(data).digest();
 }
 
+/**
+ * BLAKE2b-256 of key ‖ data where the host has it with BLAKE2's own parameter for the length: Bun; OpenSSL knows the
+ * 512-bit form only, which is another hash. For `benchmark cpu`: the core is faster (1.5 GB/s where Bun's has 1.0).
+ */
+export function blake2b256(): ((key: Uint8Array, data: Uint8Array) => Uint8Array) | undefined {
+  const hash = (key: Uint8Array, data: Uint8Array) =>
+    crypto.createHash("blake2b256").update(key).update(data).digest();
+  try {
+    // BLAKE2b-256 of nothing begins with 0e 57.
+    const digest = hash(new Uint8Array(0), new Uint8Array(0));
+    return digest.length === 32 && digest[0] === 0x0e && digest[1] === 0x57 ? hash : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** AES-256 in counter mode, encryption and decryption alike; `iv`: 16 bytes, a big-endian counter. */
 export function aes256ctr(key: Uint8Array, iv: Uint8Array, data: Uint8Array): Uint8Array {
   return crypto.createCipheriv("aes-256-ctr", key, iv).update(data);

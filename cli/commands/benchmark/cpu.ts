@@ -12,6 +12,7 @@ export function run(args: Args, ctx: Context): void {
         primitive: r.primitive,
         on: r.on,
         implementation: r.implementation,
+        ...(r.variant && { variant: r.variant }),
         mb_per_second: Math.round(r.mbPerSecond * 10) / 10,
         used: r.used,
       })),
@@ -28,7 +29,7 @@ export function run(args: Args, ctx: Context): void {
   const rows = results.map((r) => [
     r.primitive,
     r.on,
-    r.implementation,
+    r.variant ? `${r.implementation}, ${r.variant}` : r.implementation,
     r.mbPerSecond.toFixed(r.mbPerSecond < 100 ? 1 : 0),
     r.used ? "yes" : "",
   ]);
