@@ -5,7 +5,7 @@ import { findCollector } from "../runtime/collector.ts";
 import { releaseMemory } from "./resident.ts";
 
 /** Bytes decrypted between two collections. */
-const EVERY = 8 << 20;
+const EVERY = 16 << 20;
 /** How often what is resident is looked after while there is work, in milliseconds. */
 const TIDY_MS = 1000;
 
