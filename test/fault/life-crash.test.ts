@@ -30,21 +30,9 @@ import { type CrashModel, RecordingStorage } from "./recording-storage.ts";
 import { seeded } from "./seeded.ts";
 import { type Archives, digestOfTrees, World } from "./world.ts";
 
-// Each crash point unlocks its key some times; the derivation is the same, so it is done once.
 vi.mock("node:crypto", async (original) => {
-  const crypto = await original<typeof import("node:crypto")>();
-  const known = new Map<string, Buffer>();
-  const pbkdf2Sync = (...args: Parameters<typeof crypto.pbkdf2Sync>) => {
-    const [passphrase, salt, iterations] = args;
-    const name = `${Buffer.from(passphrase as Buffer).toString("hex")} ${Buffer.from(salt as Buffer).toString("hex")} ${iterations}`;
-    let key = known.get(name);
-    if (!key) {
-      key = crypto.pbkdf2Sync(...args);
-      known.set(name, key);
-    }
-    return key;
-  };
-  return { ...crypto, pbkdf2Sync };
+  const { rememberingKeys } = await import("./remembered-keys.ts");
+  return rememberingKeys(await original<typeof import("node:crypto")>());
 });
 
 const LONG = process.env["ALCOVE_LONG"] === "1";
@@ -272,7 +260,7 @@ async function crashRecovery(
 const MODES: KeyMode[] = ["repokey", "keyfile-blake2", "none"];
 
 describe.each(MODES)("%s", (mode) => {
-  test("survives a crash behind any write", { timeout: LONG ? 3_600_000 : 300_000 }, async () => {
+  test("survives a crash behind any write", { timeout: LONG ? 7_200_000 : 900_000 }, async () => {
     rmSync(join(dir, "sources"), { recursive: true, force: true });
     const sources = makeSources(join(dir, "sources"));
     const life = await live(wholeLife(mode, sources));
@@ -286,7 +274,9 @@ describe.each(MODES)("%s", (mode) => {
   });
 });
 
-test("a short life survives a crash behind every operation", { timeout: 300_000 }, async () => {
+test("a short life survives a crash behind every operation", {
+  timeout: LONG ? 7_200_000 : 900_000,
+}, async () => {
   rmSync(join(dir, "sources"), { recursive: true, force: true });
   const sources = makeSources(join(dir, "sources"));
   const life = await live(shortLife("repokey", sources));

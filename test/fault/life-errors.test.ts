@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { KeyMode } from "../../src/crypto/modes.ts";
 import { AlcoveError, PassphraseWrong } from "../../src/errors.ts";
 import { type Call, CHANGING, FaultyStorage, OPENING } from "./faulty-storage.ts";
@@ -24,6 +24,11 @@ import {
 import { type Disk, MemoryStorage } from "./memory-storage.ts";
 import { type Seeded, seeded } from "./seeded.ts";
 import { type Archives, World } from "./world.ts";
+
+vi.mock("node:crypto", async (original) => {
+  const { rememberingKeys } = await import("./remembered-keys.ts");
+  return rememberingKeys(await original<typeof import("node:crypto")>());
+});
 
 const LONG = process.env["ALCOVE_LONG"] === "1";
 const SEED = Number(process.env["ALCOVE_FUZZ_SEED"] ?? 20260101);
@@ -134,7 +139,7 @@ async function fails(chapter: Chapter, at: number, random: Seeded, sources: [str
 }
 
 describe.each<KeyMode>(["none", "keyfile"])("%s", (mode) => {
-  test("any call may fail", { timeout: LONG ? 3_600_000 : 300_000 }, async () => {
+  test("any call may fail", { timeout: LONG ? 7_200_000 : 900_000 }, async () => {
     const sources = makeSources(join(dir, mode));
     const all = await chapters(wholeLife(mode, sources));
     const points = all.flatMap((chapter) => chapter.calls.map((_, at) => ({ chapter, at })));
