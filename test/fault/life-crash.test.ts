@@ -205,7 +205,10 @@ async function crashEverywhere(life: Life, mode: KeyMode, sources: [string, stri
   let points = 0;
   let borgSamples = 0;
   let second = 0;
-  const seeds = LONG ? [...MODELS, ...[4, 5, 6].map((n): [CrashModel, number] => ["power lost", n])] : MODELS;
+  const seeds = [...MODELS];
+  if (LONG) for (const n of [4, 5, 6]) seeds.push(["power lost", n]);
+  // Every point of a short life: one seed of each model does.
+  if (sample === Number.POSITIVE_INFINITY && !LONG) seeds.splice(3);
   for (const point of pointsOf(life, seeds)) {
     if (points++ >= sample) break;
     const { model, seed, count, disk } = point;
