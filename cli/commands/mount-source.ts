@@ -2,12 +2,12 @@
 // each chunk; a remote one gets its requests in batches, pipelined.
 import { crc32 } from "node:zlib";
 import { Archive } from "../../src/archive/archive.ts";
+import { BatchOpener } from "../../src/archive/batch-opener.ts";
 import { MAX_DATA_SIZE } from "../../src/archive/constants.ts";
 import type { ArchiveInfo, Manifest } from "../../src/archive/manifest.ts";
 import { decompress } from "../../src/compress/index.ts";
 import { IntegrityError, ObjectNotFound } from "../../src/errors.ts";
 import { toHex } from "../../src/format/bytes.ts";
-import { BatchOpener } from "../../src/mount/batch-opener.ts";
 import type { MountArchive, MountSource } from "../../src/mount/source.ts";
 import { HEADER_SIZE, ID_SIZE, PUT_HEADER_SIZE, TAG_PUT, u32 } from "../../src/repository/entry.ts";
 import { LocalRepository } from "../../src/repository/local.ts";

@@ -1,11 +1,11 @@
 // Objects opened in batches against the same objects opened alone, in every key mode and with every codec; and that
 // nothing damaged is ever given out.
 import { expect, test } from "vitest";
+import { BatchOpener } from "../../../src/archive/batch-opener.ts";
 import { createCompressor, parseCompression, prepareCodecs } from "../../../src/compress/index.ts";
 import { loadCore } from "../../../src/core/index.ts";
 import { blocksOf, type KeyMaterial, Sealer } from "../../../src/crypto/material.ts";
 import { type KeyMode, keyMode } from "../../../src/crypto/modes.ts";
-import { BatchOpener } from "../../../src/mount/batch-opener.ts";
 import { seeded } from "../../fault/seeded.ts";
 
 const modes: KeyMode[] = ["none", "repokey", "keyfile-blake2", "authenticated", "authenticated-blake2"];
