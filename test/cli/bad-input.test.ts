@@ -221,7 +221,9 @@ it("checkpoints: an interrupted backup keeps what it had, as borg sees it", () =
   for (let i = 0; i < 12; i++) writeFileSync(box.path(`large/part-${i}`), randomBytes(3_000_000, i + 1));
   // One file of many chunks, so that a checkpoint falls inside it, compressed slowly, so that there is time for it.
   const [program, ...rest] = alcoveCommand();
-  const script = `"$0" "$@" & p=$!; sleep 6; kill -9 $p; wait $p`;
+  // Killed after the next commit, whenever that comes: a busy machine takes its time.
+  const script = `before=$(ls repokey/index.*); "$0" "$@" & p=$!
+    for i in $(seq 900); do sleep 0.1; [ "$(ls repokey/index.*)" = "$before" ] || break; done; sleep 0.5; kill -9 $p; wait $p`;
   const args = [
     ...rest,
     "--workers",
