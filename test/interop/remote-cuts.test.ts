@@ -143,7 +143,7 @@ describe("a connection that is cut", () => {
     else if (victim === "client") expect(broken.signal).toBe("SIGKILL");
     else {
       expect(broken.stderr).toMatch(/connection (was )?closed/i);
-      // borg 1.2 knows no modern exit codes; 1.4 tells the two kinds apart, as we do.
+      // borg 1.2 knows no modern exit codes; 1.4 has 80 for a closed connection.
       expect(client === "borg" ? [2, 80, 81] : [81]).toContain(broken.status);
     }
     // Borg leaves the lock of a server that was killed, and the next one sees that its process is gone.
