@@ -4,7 +4,7 @@
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { alcoveFile, type Result, root, Sandbox } from "../support/programs.ts";
+import { alcoveFile, type Result, type RunOptions, root, Sandbox } from "../support/programs.ts";
 import { describeTree, randomBytes } from "../support/tree.ts";
 
 interface Processor {
@@ -48,8 +48,12 @@ for (const name of ["arm64", "arm"] as const) {
 
 describe.each(processors)("$arch", ({ arch, node, bun }) => {
   const box = new Sandbox();
-  const arm = (args: string[], options = {}): Result =>
-    box.ok(box.run([...node, box.path("alcove.mjs"), ...args], { timeout: 110_000, ...options }));
+  // With threads where they make a difference; emulated, each takes seconds to start.
+  const arm = (args: string[], { env = {}, ...options }: RunOptions = {}): Result => {
+    const workers = args[0] === "create" ? {} : { ALCOVE_WORKERS: "0" };
+    const words = [...node, box.path("alcove.mjs"), ...args];
+    return box.ok(box.run(words, { timeout: 110_000, env: { ...workers, ...env }, ...options }));
+  };
   // Away from node_modules, like the other: an FFI found there would give directories in another order.
   const x64 = (args: string[], options = {}): Result =>
     box.ok(box.run([process.execPath, box.path("alcove.mjs"), ...args], options));
