@@ -34,7 +34,11 @@ function act() {
   // A client may speak before there is a server.
   if (victim === "server" && !existsSync(dir + "/server")) return void setTimeout(act, 10);
   if (victim === "server") process.kill(Number(readFileSync(dir + "/server", "latin1")), "SIGKILL");
-  if (victim === "client") process.kill(client, "SIGKILL");
+  if (victim === "client") {
+    process.kill(client, "SIGKILL");
+    // Its end of the pipe has to be seen, as ssh sees it.
+    process.stdin.resume();
+  }
   if (victim === "ssh") child.kill("SIGKILL");
   if (victim === "link") setTimeout(() => process.stdin.resume(), 700);
 }
