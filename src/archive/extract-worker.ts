@@ -5,13 +5,15 @@ import { createCompressor, defaultCompression, prepareCodecs } from "../compress
 import { loadCore } from "../core/index.ts";
 import { type KeyMaterial, Sealer } from "../crypto/material.ts";
 import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
+import { BatchOpener } from "./batch-opener.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
-import type { SealedObject, SentError, WorkerBatch, WorkerFile, WorkerResult } from "./extract-lanes.ts";
+import type { SealedObject, SentError, WorkerBatch, WorkerResult } from "./extract-lanes.ts";
 import { ExtractTree } from "./extract-tree.ts";
+import type { Item } from "./item.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import { problemWarning } from "./restore-warnings.ts";
-import { SegmentObjects } from "./segment-objects.ts";
+import { type ObjectLocation, SegmentObjects } from "./segment-objects.ts";
 
 export interface ExtractWorkerData {
   material: KeyMaterial;
@@ -21,7 +23,26 @@ export interface ExtractWorkerData {
   options: FileOptions;
 }
 
-const NO_OBJECTS = new Uint8Array(0);
+/** Small objects that are opened together: what stays in the processor's second cache. */
+const BATCH_OBJECTS = 64;
+const BATCH_BYTES = 512 << 10;
+
+/** An object of a message: at hand, or where it lies. `size` in bytes, of what is known of it. */
+type StoredObject = (SealedObject & { size: number }) | ObjectLocation;
+
+function storedObjects({ files, objects }: WorkerBatch): StoredObject[] {
+  const out: StoredObject[] = [];
+  let at = 0;
+  for (const { sealed, locations } of files) {
+    for (const size of sealed ?? []) {
+      const id = new Uint8Array(objects!, at, 32);
+      out.push({ id, blob: new Uint8Array(objects!, at + 32, size), size });
+      at += 32 + size;
+    }
+    if (!sealed) out.push(...locations);
+  }
+  return out;
+}
 
 /** Serves batches until told to stop. */
 export async function runExtractWorker(data: ExtractWorkerData, port: MessagePort): Promise<void> {
@@ -41,28 +62,78 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     },
   });
 
-  /** What is left of the batch's fetched objects. */
-  let objects = NO_OBJECTS;
-  const sealed = function* (work: WorkerFile): Generator<SealedObject> {
-    for (const size of work.sealed ?? []) {
-      const object = { id: objects.subarray(0, 32), blob: objects.subarray(32, 32 + size) };
-      objects = objects.subarray(32 + size);
-      yield object;
-    }
-    for (const at of work.locations) yield { id: at.id, blob: tree.withDescriptor(() => segments.read(at)) };
+  const opener = new BatchOpener(data.material, core);
+  /** The objects of all files of the message. */
+  let objects: StoredObject[] = [];
+  /** Those opened together at present: [from, to), and where in the core's memory the plaintexts of the good ones lie. */
+  let openFrom = 0;
+  let openTo = 0;
+  const plainAt = new Uint32Array(BATCH_OBJECTS);
+  const plainLength = new Int32Array(BATCH_OBJECTS);
+  const keep = (n: number, at: number, length: number): void => {
+    plainAt[n] = at;
+    plainLength[n] = length;
   };
 
-  const write = (work: WorkerFile): { bytes: number; warnings: SentError[] } => {
-    const { item } = work;
+  const blobOf = (object: StoredObject): Uint8Array =>
+    "blob" in object ? object.blob : tree.withDescriptor(() => segments.read(object));
+  /** Opens the next small objects together. What cannot be read or opened so is tried by itself when its file has its
+   *  turn: the error is that file's then. */
+  const openNext = (): void => {
+    const from = openTo;
+    let to = from;
+    for (let bytes = 0; to < objects.length && to - from < BATCH_OBJECTS; to++) {
+      bytes += objects[to]!.size;
+      if (bytes > BATCH_BYTES) break;
+    }
+    plainLength.fill(-1);
+    openFrom = from;
+    openTo = from + 1;
+    if (to - from < 2) return;
+    const some = objects.slice(from, to);
+    const blobs = function* (): Generator<Uint8Array | undefined> {
+      for (const object of some) {
+        let blob: Uint8Array | undefined;
+        try {
+          blob = blobOf(object);
+        } catch (e) {
+          if (!(e instanceof AlcoveError) && !(e as NodeJS.ErrnoException).code) throw e;
+        }
+        yield blob;
+      }
+    };
+    openTo =
+      from +
+      opener.openInPlace(
+        some.map(({ id }) => id),
+        blobs(),
+        keep,
+      );
+  };
+  /** A view that stays valid until the next one is asked for. */
+  const contentOf = (n: number): Uint8Array => {
+    while (openTo <= n) openNext();
+    const length = plainLength[n - openFrom]!;
+    if (length >= 0) {
+      const at = plainAt[n - openFrom]!;
+      return core.u8.subarray(at, at + length);
+    }
+    const object = objects[n]!;
+    const content = codec.decompress(sealer.open(blobOf(object), object.id), MAX_DATA_SIZE);
+    sealer.checkId(object.id, content);
+    return content;
+  };
+
+  /** @param from, to its objects */
+  const write = (item: Item, from: number, to: number): { bytes: number; warnings: SentError[] } => {
     let bytes = 0;
     warnings = [];
     current = item.path;
     try {
       const file = new ExtractedFile(tree, item, data.options, restorer);
       try {
-        for (const { id, blob } of sealed(work)) {
-          const content = codec.decompress(sealer.open(blob, id), MAX_DATA_SIZE);
-          sealer.checkId(id, content);
+        for (let n = from; n < to; n++) {
+          const content = contentOf(n);
           file.write(content);
           bytes += content.length;
         }
@@ -88,18 +159,20 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       }
       if (!("files" in message)) return;
       const result: WorkerResult = { batch: message.batch, files: [] };
-      let here = message.objects ? new Uint8Array(message.objects) : NO_OBJECTS;
-      for (const file of message.files) {
-        // A file that failed may have left some of its objects unread.
-        objects = here;
-        here = here.subarray((file.sealed ?? []).reduce((sum, size) => sum + 32 + size, 0));
+      objects = storedObjects(message);
+      openFrom = openTo = 0;
+      let from = 0;
+      for (const { item, locations, sealed } of message.files) {
+        const to = from + (sealed ?? locations).length;
         try {
-          result.files.push(write(file));
+          result.files.push(write(item, from, to));
         } catch (e) {
           result.failure = sent(e as Error);
           break;
         }
+        from = to;
       }
+      objects = [];
       warnings = [];
       current = "";
       restorer.flush();
