@@ -47,6 +47,9 @@ const debianPrograms = {
   debootstrap: "debootstrap",
   lsattr: "e2fsprogs",
   cadaver: "cadaver",
+  zsh: "zsh",
+  fish: "fish",
+  groff: "groff-base",
   "systemd-analyze": "systemd",
   "qemu-aarch64-static": "qemu-user-static",
 };
