@@ -188,7 +188,9 @@ function message(r: Random, n: number): Uint8Array {
 }
 
 describe(`seed ${SEED}`, () => {
-  it("the server survives hostile clients and opens nothing outside", { timeout: 120_000 + 40 * RUNS }, async () => {
+  it("the server survives hostile clients and opens nothing outside", {
+    timeout: 120_000 + 40 * RUNS,
+  }, async () => {
     const inside = new RegExp(`^${allowed}(/|$)`);
     let answered = 0;
     let opens = 0;
