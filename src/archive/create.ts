@@ -126,6 +126,7 @@ export class Creator {
         largestBlob: largestEntry(largestChunk, options.compression) - 1024,
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
       },
+      between: () => this.#maybeCheckpoint(),
       onChunk: () => options.onProgress?.(this.#store.stats, this.#currentPath),
     });
   }

@@ -65,3 +65,27 @@ describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
     expect(figures[2]).toEqual(figures[0]);
   });
 });
+
+describe("checkpoints within one long file", () => {
+  const box = new Sandbox();
+  afterAll(() => box.remove());
+  const parts = (archive: string): number[] =>
+    box
+      .ok(box.borg(["list", "--consider-part-files", "--format", "{path} {size}{NL}", archive]))
+      .stdout.split("\n")
+      .filter((line) => line.includes(".borg_part_"))
+      .map((line) => Number(line.split(" ")[1]));
+
+  it("a stream, a second apart", { timeout: 60_000 }, () => {
+    box.ok(box.alcove(["init", "-e", "none", "repo"]));
+    const slow = "for i in 1 2 3; do head -c 12000000 /dev/urandom; sleep 1.2; done";
+    box.ok(box.alcove(["create", "-c", "1", "--content-from-command", "repo::s", "--", "sh", "-c", slow]));
+    const sizes = parts("repo::s");
+    expect(sizes.length).toBeGreaterThanOrEqual(2);
+    const total = sizes.reduce((a, b) => a + b, 0);
+    expect(total).toBeGreaterThan(10_000_000);
+    expect(total).toBeLessThanOrEqual(36_000_000);
+    box.ok(box.borg(["check", "--verify-data", "repo"]));
+    expect(box.ok(box.borg(["list", "--consider-checkpoints", "--short", "repo"])).stdout).toBe("s\n");
+  });
+});

@@ -180,18 +180,20 @@ export class Engine {
     this.#chunker.reset();
     let have = 0;
     let scanned = 0;
+    let limit = this.#gather;
     for (;;) {
       yield "data";
       let piece = this.input;
       if (piece === undefined) break;
       while (piece.length > 0) {
-        const n = Math.min(piece.length, this.#capacity - have);
+        const n = Math.min(piece.length, limit - have);
         this.#core.u8.set(piece.subarray(0, n), this.#buffer + have);
         have += n;
         piece = piece.subarray(n);
-        if (have === this.#capacity) {
+        if (have === limit) {
           have = yield* this.#window(have, false, scanned);
           scanned = have;
+          limit = Math.min(have + READ_BYTES, this.#capacity);
         }
       }
     }

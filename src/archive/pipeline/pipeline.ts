@@ -82,6 +82,8 @@ export interface PipelineOptions {
   /** Looked at between two slots, so that a file of hours can be interrupted too. */
   signal?: AbortSignal | undefined;
   onChunk?: (file: PendingFile) => void;
+  /** Called between two slots, when everything that was taken in is stored: a file of hours gets its checkpoints here. */
+  between?: () => Promise<void> | undefined;
 }
 
 interface Lane {
@@ -320,6 +322,7 @@ export class CreatePipeline {
     }
     if (this.#failure) throw this.#failure;
     this.#options.signal?.throwIfAborted();
+    await this.#options.between?.();
   }
 
   #spreadIndex(index: EngineSetup["index"]): void {
