@@ -351,7 +351,7 @@ async function places(given: Record<string, string>): Promise<void> {
       expect(r.code, r.stderr).toBe(0);
     }
     for (const place of ["repo", "enc", "many", "made", "base", "out"])
-      rmSync(lab.path("w", place), { recursive: true });
+      rmSync(lab.path("w", place), { recursive: true, force: true });
     left.push(names(lab.work));
   }
   expect(left[0]).toEqual(left[1]);
