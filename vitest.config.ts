@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -7,5 +8,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: "forks",
+    // The default is one less than there are processors: one on two. Many tests wait for a program or a timer.
+    maxWorkers: Math.max(3, availableParallelism()),
   },
 });
