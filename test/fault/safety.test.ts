@@ -66,7 +66,7 @@ describe("feature flags", () => {
     const all: Record<string, string[]> = {
       list: ["list", `${repo}::old`],
       info: ["info", `${repo}::old`],
-      create: ["create", `${repo}::{now}`, join(repo, "README")],
+      create: ["create", `${repo}::{now}-{pid}`, join(repo, "README")],
       check: ["check", repo],
       delete: ["delete", "--dry-run", `${repo}::old`],
     };
