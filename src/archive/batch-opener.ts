@@ -7,6 +7,7 @@ import { createHasher, type Hasher } from "../core/hasher.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 
 const MOST_OBJECTS = 64;
 const STAGE_BYTES = 512 << 10;
@@ -182,6 +183,7 @@ export class BatchOpener {
         const at = s.cipherAt - first.cipherAt;
         u8.set(data.subarray(at, at + s.length), s.at);
       }
+      releaseBuffer(data);
       from = to;
     }
   }

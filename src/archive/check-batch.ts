@@ -10,6 +10,7 @@ import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
 import { DecompressionError } from "../errors.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 
 /** Bytes of a segment that lie in the memory at a time. */
 export const WINDOW_BYTES = 4 << 20;
@@ -177,10 +178,9 @@ export class BatchVerifier {
       const end = this.#packed[to - 1]! + this.#packedLengths[to - 1]!;
       const counter = this.#blobs[from]! + 1 + MAC_SIZE;
       this.#iv.set(u8.subarray(counter, counter + IV_SIZE), 16 - IV_SIZE);
-      u8.set(
-        createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv).update(u8.subarray(start, end)),
-        start,
-      );
+      const plain = createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv).update(u8.subarray(start, end));
+      u8.set(plain, start);
+      releaseBuffer(plain);
       from = to;
     }
   }

@@ -20,6 +20,7 @@ import {
   u32,
 } from "../repository/entry.ts";
 import { crc32 } from "../runtime/crc32.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import { BatchVerifier, WINDOW_BYTES, windowOf } from "./check-batch.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
@@ -235,9 +236,12 @@ export class PieceVerifier {
     const { sealer, codec } = this.#verify!;
     try {
       const stored = this.#segments.read({ id, file, offset, size: 0 });
-      const data = codec.decompress(sealer.open(stored, id), MAX_DATA_SIZE);
+      const packed = sealer.open(stored, id);
+      const data = codec.decompress(packed, MAX_DATA_SIZE);
       // The manifest's id is no hash.
       if (!isManifest(id)) sealer.checkId(id, data);
+      releaseBuffer(data);
+      releaseBuffer(packed);
     } catch (e) {
       const missing = (e as NodeJS.ErrnoException).code === "ENOENT";
       if (!(e instanceof IntegrityError) && !missing) throw e;

@@ -5,6 +5,7 @@ import { createCompressor, defaultCompression, prepareCodecs } from "../compress
 import { loadCore } from "../core/index.ts";
 import { type KeyMaterial, Sealer } from "../crypto/material.ts";
 import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 import { BatchOpener } from "./batch-opener.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
@@ -70,6 +71,8 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   let openTo = 0;
   const plainAt = new Uint32Array(BATCH_OBJECTS);
   const plainLength = new Int32Array(BATCH_OBJECTS);
+  /** Buffers that are given back when the content they hold is written. */
+  const spent: Uint8Array[] = [];
   const keep = (n: number, at: number, length: number): void => {
     plainAt[n] = at;
     plainLength[n] = length;
@@ -119,8 +122,10 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       return core.u8.subarray(at, at + length);
     }
     const object = objects[n]!;
-    const content = codec.decompress(sealer.open(blobOf(object), object.id), MAX_DATA_SIZE);
+    const packed = sealer.open(blobOf(object), object.id);
+    const content = codec.decompress(packed, MAX_DATA_SIZE);
     sealer.checkId(object.id, content);
+    spent.push(content, packed);
     return content;
   };
 
@@ -136,6 +141,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
           const content = contentOf(n);
           file.write(content);
           bytes += content.length;
+          for (const buffer of spent.splice(0)) releaseBuffer(buffer);
         }
       } catch (e) {
         throw file.abort(e);

@@ -11,6 +11,7 @@ import type { Core } from "../../core/index.ts";
 import { lz4Bound } from "../../core/index.ts";
 import { ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../../crypto/modes.ts";
+import { releaseBuffer } from "../../runtime/heap.ts";
 
 /** CRC, size, tag and key before the data of a PUT entry. */
 export const PUT_HEADER = 4 + 4 + 1 + 32;
@@ -167,7 +168,8 @@ export class ChunkSealing {
       } else u8.copyWithin(data + 1, this.#stageAt + offset, this.#stageAt + offset + length);
       at += total;
     }
-    if (body) release(body);
+    // The cipher's output is a buffer of its own each time.
+    if (body) releaseBuffer(body);
     if (this.#mac) this.#mac.many(this.#macTable, this.#count, this.#macs);
     this.#finish();
     const entries = core.u8.subarray(this.#entriesAt, at);
@@ -198,11 +200,4 @@ export class ChunkSealing {
     this.#iv.writeUInt32BE(Math.floor(nonce / 0x1_0000_0000), 8);
     this.#iv.writeUInt32BE(nonce >>> 0, 12);
   }
-}
-
-// The cipher's output is a buffer of its own each time. Given back at once where the runtime can: left to the garbage
-// collector, which sees small objects only, 60 MB of them gather in each thread.
-function release(buffer: Uint8Array): void {
-  const memory = buffer.buffer as ArrayBuffer & { transfer?: (length: number) => ArrayBuffer };
-  if (buffer.byteLength === memory.byteLength) memory.transfer?.(0);
 }
