@@ -158,7 +158,11 @@ const variables: Record<string, () => Promise<void>> = {
   BORG_RSH: async () => {
     const r = await both(() => ({ args: ["list", remote()], env: { BORG_RSH: `sh ${shell()}` } }));
     expect(r.stdout).toMatch(/^one /);
-    const broken = await both(() => ({ args: ["list", remote()], env: { BORG_RSH: "false" } }));
+    // It ends only after it was written to: borg tells a broken pipe from a closed one.
+    const broken = await both(() => ({
+      args: ["list", remote()],
+      env: { BORG_RSH: `sh ${write(lab.path("w/broken"), "sleep 1\nexit 1\n")}` },
+    }));
     expect(broken.code).toBe(2);
   },
   BORG_REMOTE_PATH: async () => {
