@@ -12,7 +12,7 @@ import { type Figures, type Row, rates } from "./measure.ts";
 import { borgBlake2b, openssl } from "./native.ts";
 
 const TOTAL = 15 << 18;
-const CHUNK = 256 << 10;
+const CHUNK = 64 << 10;
 
 interface Layout {
   core: Core;
