@@ -7,12 +7,12 @@ import type { Environment } from "../src/crypto/environment.ts";
 import type { Key } from "../src/crypto/keys.ts";
 import { CommandError } from "../src/errors.ts";
 import type { Location } from "../src/format/location.ts";
+import type { LogLevel } from "../src/log-level.ts";
 import type { RemoteRecord } from "../src/remote/records.ts";
 import type { LocalRepository } from "../src/repository/local.ts";
 import type { Repository } from "../src/repository/types.ts";
 import type { Args } from "./args.ts";
 import type { Context } from "./context.ts";
-import type { Level } from "./output/log.ts";
 
 export interface RepositorySpec {
   create?: boolean;
@@ -121,8 +121,8 @@ export async function openLocalRepository(
 }
 
 /** What a server has to send: the lowest level that is shown here. */
-function serverLogLevel(ctx: Context): Level {
-  const levels: Level[] = ["debug", "info", "warning", "error"];
+function serverLogLevel(ctx: Context): LogLevel {
+  const levels: LogLevel[] = ["debug", "info", "warning", "error"];
   return levels.find((level) => ctx.log.enabled(level)) ?? "critical";
 }
 

@@ -1,7 +1,8 @@
 // serve: answers one client on stdin and stdout, usually started by sshd as the command of a key in authorized_keys.
 // stderr carries log and progress records for the client, so nothing else may be written there once it negotiated.
 import { AlcoveError } from "../../src/errors.ts";
-import { type LogLevel, RecordWriter } from "../../src/remote/records.ts";
+import type { LogLevel } from "../../src/log-level.ts";
+import { RecordWriter } from "../../src/remote/records.ts";
 import { RepositoryServer } from "../../src/remote/server.ts";
 import { standardStreams } from "../../src/remote/stdio.ts";
 import { LocalRepository } from "../../src/repository/local.ts";

@@ -1,19 +1,18 @@
 // The log on stderr, as Borg's: plain messages, or one JSON object a line with --log-json (log_message records,
 // docs/internals/frontends.rst). Loggers have Python's dotted names; borg.output.* are opened by the option they
 // belong to (--list, --stats, --progress, --show-rc, --show-version) and borg.debug.* by --debug-topic.
+import type { LogLevel } from "../../src/log-level.ts";
 import { type Json, JsonFloat, jsonLine } from "./json.ts";
 import type { LoggingConfiguration } from "./logging-conf.ts";
 import { forTerminal, type OutStream, replaceSurrogates } from "./stream.ts";
 
-export type Level = "debug" | "info" | "warning" | "error" | "critical";
-
-const rank: Record<Level, number> = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
+const rank: Record<LogLevel, number> = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
 export interface LogOptions {
-  level: Level;
+  level: LogLevel;
   json: boolean;
   /** Levels of single loggers; their children inherit them. */
-  levels?: Iterable<readonly [name: string, level: Level]>;
+  levels?: Iterable<readonly [name: string, level: LogLevel]>;
   /** Text form "$LOG LEVEL name Remote: message", which a client of serve takes apart. */
   serve?: boolean;
   /** Called before a line is written, so that a progress line can be wiped first. */
@@ -36,7 +35,7 @@ export class Logger {
   readonly json: boolean;
   private readonly stream: OutStream;
   private readonly options: LogOptions;
-  private readonly levels: Map<string, Level>;
+  private readonly levels: Map<string, LogLevel>;
   /** Set by the progress display: wipes its line. */
   beforeLine: (() => void) | undefined;
 
@@ -64,7 +63,7 @@ export class Logger {
     this.log("critical", message, record);
   }
 
-  log(level: Level, message: string, record: RecordOptions = {}): void {
+  log(level: LogLevel, message: string, record: RecordOptions = {}): void {
     const name = record.name ?? MAIN_LOGGER;
     if (!this.enabled(level, name)) return;
     const { configuration } = this.options;
@@ -89,7 +88,7 @@ export class Logger {
   output(
     logger: "list" | "stats" | "show-rc" | "show-version" | "progress",
     message: string,
-    level: Level = "info",
+    level: LogLevel = "info",
   ): void {
     // Borg logs statistics line by line.
     for (const line of logger === "stats" ? message.split("\n") : [message]) {
@@ -102,12 +101,12 @@ export class Logger {
     this.line(jsonLine(data));
   }
 
-  enabled(level: Level, name: string = MAIN_LOGGER): boolean {
+  enabled(level: LogLevel, name: string = MAIN_LOGGER): boolean {
     return rank[level] >= this.thresholdOf(name);
   }
 
   /** Opens or closes a logger and its children. */
-  setLevel(name: string, level: Level): void {
+  setLevel(name: string, level: LogLevel): void {
     this.levels.set(name, level);
   }
 

@@ -8,7 +8,7 @@ import { Ini } from "../../src/format/ini.ts";
 import { formatField, parseFormat } from "../../src/format/pyformat.ts";
 import { strftime } from "../../src/format/strftime.ts";
 import { localTime } from "../../src/format/time.ts";
-import type { Level } from "./log.ts";
+import type { LogLevel } from "../../src/log-level.ts";
 import { replaceSurrogates } from "./stream.ts";
 
 const NUMBERS: Record<string, number> = {
@@ -24,7 +24,7 @@ const NUMBERS: Record<string, number> = {
 
 export interface LogRecord {
   name: string;
-  level: Level;
+  level: LogLevel;
   message: string;
   /** Milliseconds since the epoch. */
   time: number;

@@ -2,17 +2,14 @@
 // call for neighbours whose counters follow each other, as create leaves them. Chunks of small files cost a third of
 // what opening each alone costs. Whatever is unusual or wrong is left to the way for single objects, which knows every
 // codec and says what is wrong. Memory: one window, one stage and the plaintexts, below 2 MiB.
-import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
-import { createHasher, type Hasher } from "../core/hasher.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
-import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
+import { BatchKeys, DIGEST_SIZE, sameDigest } from "./batch-keys.ts";
 
 const MOST_OBJECTS = 64;
 const STAGE_BYTES = 512 << 10;
 const PLAIN_BYTES = 1 << 20;
-const DIGEST = 32;
 
 /** One object of a batch. */
 interface Staged {
@@ -33,11 +30,7 @@ type Keep = (index: number, at: number, length: number) => void;
 
 export class BatchOpener {
   readonly #core: Core;
-  readonly #info: KeyModeInfo;
-  readonly #usable: boolean;
-  readonly #cipherKey: KeyObject | undefined;
-  readonly #mac: Hasher | undefined;
-  readonly #id: Hasher;
+  readonly #keys: BatchKeys;
   readonly #stage: number;
   readonly #plain: number;
   readonly #table: number;
@@ -49,23 +42,11 @@ export class BatchOpener {
 
   constructor(material: KeyMaterial, core: Core) {
     this.#core = core;
-    const info = keyMode(material.mode);
-    this.#info = info;
-    this.#usable = !material.withoutKey;
-    if (info.encrypted) {
-      this.#cipherKey = createSecretKey(material.encKey);
-      const type = info.idHash === "blake2b" ? "blake2b" : "hmac-sha256";
-      this.#mac = createHasher(core, { type, key: material.encHmacKey });
-    }
-    const { idHash } = info;
-    this.#id = createHasher(
-      core,
-      idHash === "sha256" ? { type: idHash } : { type: idHash, key: material.idKey },
-    );
+    this.#keys = new BatchKeys(material, core);
     this.#stage = core.alloc(STAGE_BYTES);
     this.#plain = core.alloc(PLAIN_BYTES);
     this.#table = core.alloc(MOST_OBJECTS * 8);
-    this.#digests = core.alloc(MOST_OBJECTS * DIGEST);
+    this.#digests = core.alloc(MOST_OBJECTS * DIGEST_SIZE);
   }
 
   /** Plaintexts of those objects that verify; undefined for the others, which are not necessarily wrong.
@@ -102,10 +83,11 @@ export class BatchOpener {
 
   /** False where the batch has no room for it; an object that is none for a batch counts as added. */
   #add(index: number, blob: Uint8Array): boolean {
-    const { encrypted, type } = this.#info;
+    const { usable, info } = this.#keys;
+    const { encrypted, type } = info;
     const head = encrypted ? ENVELOPE_SIZE : 1;
     const size = (blob.length + 15) & ~15;
-    if (!this.#usable || blob.length < head + 3 || blob[0] !== type || size > STAGE_BYTES) return true;
+    if (!usable || blob.length < head + 3 || blob[0] !== type || size > STAGE_BYTES) return true;
     if (this.#staged.length === MOST_OBJECTS || this.#stageUsed + size > STAGE_BYTES) return false;
     const at = this.#stage + this.#stageUsed;
     const length = blob.length - head;
@@ -127,14 +109,15 @@ export class BatchOpener {
 
   #run(ids: readonly Uint8Array[], keep: Keep): void {
     const staged = this.#staged;
-    if (this.#mac) {
+    const { mac, id } = this.#keys;
+    if (mac) {
       for (const [i, s] of staged.entries()) this.#entry(i, s.at, s.length + IV_SIZE);
-      this.#mac.many(this.#table, staged.length, this.#digests);
+      mac.many(this.#table, staged.length, this.#digests);
       for (const [i, s] of staged.entries()) this.#compare(s, i, s.blob.subarray(1, 1 + MAC_SIZE));
       this.#decrypt();
     }
     this.#decompress();
-    this.#id.many(this.#table, staged.length, this.#digests);
+    id.many(this.#table, staged.length, this.#digests);
     const { u32 } = this.#core;
     for (const [i, s] of staged.entries()) {
       this.#compare(s, i, ids[s.index]!);
@@ -145,22 +128,17 @@ export class BatchOpener {
   }
 
   #entry(i: number, pointer: number, length: number): void {
-    this.#core.u32[this.#table / 4 + 2 * i] = pointer;
-    this.#core.u32[this.#table / 4 + 2 * i + 1] = length;
+    this.#keys.entry(this.#table, i, pointer, length);
   }
 
   #compare(s: Staged, i: number, expected: Uint8Array): void {
-    const { u8 } = this.#core;
-    let difference = 0;
-    for (let k = 0; k < DIGEST; k++) difference |= u8[this.#digests + DIGEST * i + k]! ^ expected[k]!;
-    if (difference) s.bad = true;
+    if (!sameDigest(this.#core.u8, this.#digests + DIGEST_SIZE * i, expected, 0)) s.bad = true;
   }
 
   /** Puts the compressed data where the objects are staged. */
   #decrypt(): void {
     const staged = this.#staged;
     const { u8 } = this.#core;
-    const iv = new Uint8Array(16);
     const counters = staged.map(
       (s) => new DataView(s.blob.buffer, s.blob.byteOffset + 1 + MAC_SIZE, IV_SIZE),
     );
@@ -174,8 +152,8 @@ export class BatchOpener {
       }
       const first = staged[from]!;
       const last = staged[to - 1]!;
-      iv.set(first.blob.subarray(1 + MAC_SIZE), 8);
-      const data = createCipheriv("aes-256-ctr", this.#cipherKey!, iv).update(
+      const data = this.#keys.decrypt(
+        first.blob.subarray(1 + MAC_SIZE),
         this.#cipherText.subarray(first.cipherAt, last.cipherAt + last.length),
       );
       for (let i = from; i < to; i++) {

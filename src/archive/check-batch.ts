@@ -3,14 +3,12 @@
 // in one call (a cipher object alone costs more than decrypting a small chunk); ids are computed several at once. It
 // only tells which objects are sound: whatever is unusual or wrong is left to the way for single objects, which says
 // what is wrong. Neither an array nor a copy is made for an object, but that of its ciphertext.
-import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
 import type { Compressor } from "../compress/index.ts";
-import { createHasher, type Hasher } from "../core/hasher.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
-import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
 import { DecompressionError } from "../errors.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
+import { BatchKeys, DIGEST_SIZE, sameDigest } from "./batch-keys.ts";
 
 /** Bytes of a segment that lie in the memory at a time. */
 export const WINDOW_BYTES = 4 << 20;
@@ -20,7 +18,6 @@ const BATCH_BYTES = 256 << 10;
 const BLOCK = 16;
 const STAGE_BYTES = WINDOW_BYTES + BATCH_BYTES + BLOCK * MOST_OBJECTS;
 const PLAIN_BYTES = 8 << 20;
-const ID_SIZE = 32;
 
 // A core's memory is never given back, so all verifiers of a core share one set of regions: each uses them between two
 // awaits only.
@@ -35,7 +32,7 @@ function regionsOf(core: Core) {
       stage: core.alloc(STAGE_BYTES),
       plain: core.alloc(PLAIN_BYTES),
       table: core.alloc(MOST_OBJECTS * 8),
-      digests: core.alloc(MOST_OBJECTS * 32),
+      digests: core.alloc(MOST_OBJECTS * DIGEST_SIZE),
     };
     regions.set(core, known);
   }
@@ -52,11 +49,7 @@ export class BatchVerifier {
   readonly window: number;
   readonly #core: Core;
   readonly #codec: Compressor;
-  readonly #info: KeyModeInfo;
-  readonly #usable: boolean;
-  readonly #cipherKey: KeyObject | undefined;
-  readonly #mac: Hasher | undefined;
-  readonly #id: Hasher;
+  readonly #keys: BatchKeys;
   /** Ciphertexts, each at a block's start, and in their place then what they hold. */
   readonly #stage: number;
   readonly #plain: number;
@@ -71,7 +64,6 @@ export class BatchVerifier {
   readonly #packedLengths = new Uint32Array(MOST_OBJECTS);
   readonly #numbers = new Uint32Array(MOST_OBJECTS);
   readonly #bad = new Uint8Array(MOST_OBJECTS);
-  readonly #iv = new Uint8Array(16);
   #count = 0;
   #bytes = 0;
 
@@ -79,18 +71,7 @@ export class BatchVerifier {
   constructor(material: KeyMaterial, core: Core, codec: Compressor) {
     this.#core = core;
     this.#codec = codec;
-    const info = keyMode(material.mode);
-    this.#info = info;
-    this.#usable = !material.withoutKey;
-    const blake = info.idHash === "blake2b";
-    if (info.encrypted) {
-      this.#cipherKey = createSecretKey(material.encKey);
-      this.#mac = createHasher(core, { type: blake ? "blake2b" : "hmac-sha256", key: material.encHmacKey });
-    }
-    this.#id = createHasher(
-      core,
-      info.idHash === "sha256" ? { type: "sha256" } : { type: info.idHash, key: material.idKey },
-    );
+    this.#keys = new BatchKeys(material, core);
     const { window, stage, plain, table, digests } = regionsOf(core);
     this.window = window;
     this.#stage = stage;
@@ -101,8 +82,9 @@ export class BatchVerifier {
 
   /** Whether the object at this address of the window is for a batch at all. */
   takes(blob: number, length: number): boolean {
-    const least = this.#info.encrypted ? ENVELOPE_SIZE + 2 : 3;
-    return this.#usable && length >= least && this.#core.u8[blob] === this.#info.type;
+    const { usable, info } = this.#keys;
+    const least = info.encrypted ? ENVELOPE_SIZE + 2 : 3;
+    return usable && length >= least && this.#core.u8[blob] === info.type;
   }
 
   get full(): boolean {
@@ -124,13 +106,14 @@ export class BatchVerifier {
   run(): number[] {
     const n = this.#count;
     this.#bad.fill(0, 0, n);
-    if (this.#mac) {
+    const { mac } = this.#keys;
+    if (mac) {
       for (let i = 0; i < n; i++) {
         const head = 1 + MAC_SIZE;
         this.#entry(i, this.#blobs[i]! + head, this.#lengths[i]! - head);
       }
-      this.#mac.many(this.#table, n, this.#digests);
-      for (let i = 0; i < n; i++) this.#compare(i, this.#digests + 32 * i, this.#blobs[i]! + 1);
+      mac.many(this.#table, n, this.#digests);
+      for (let i = 0; i < n; i++) this.#compare(i, this.#digests + DIGEST_SIZE * i, this.#blobs[i]! + 1);
       this.#decrypt(n);
     } else {
       for (let i = 0; i < n; i++) {
@@ -146,16 +129,12 @@ export class BatchVerifier {
   }
 
   #entry(i: number, pointer: number, length: number): void {
-    const { u32 } = this.#core;
-    u32[this.#table / 4 + 2 * i] = pointer;
-    u32[this.#table / 4 + 2 * i + 1] = length;
+    this.#keys.entry(this.#table, i, pointer, length);
   }
 
   #compare(i: number, digest: number, expected: number): void {
     const { u8 } = this.#core;
-    let difference = 0;
-    for (let k = 0; k < ID_SIZE; k++) difference |= u8[digest + k]! ^ u8[expected + k]!;
-    if (difference) this.#bad[i] = 1;
+    if (!sameDigest(u8, digest, u8, expected)) this.#bad[i] = 1;
   }
 
   #decrypt(n: number): void {
@@ -177,8 +156,7 @@ export class BatchVerifier {
       const start = this.#packed[from]!;
       const end = this.#packed[to - 1]! + this.#packedLengths[to - 1]!;
       const counter = this.#blobs[from]! + 1 + MAC_SIZE;
-      this.#iv.set(u8.subarray(counter, counter + IV_SIZE), 16 - IV_SIZE);
-      const plain = createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv).update(u8.subarray(start, end));
+      const plain = this.#keys.decrypt(u8.subarray(counter, counter + IV_SIZE), u8.subarray(start, end));
       u8.set(plain, start);
       releaseBuffer(plain);
       from = to;
@@ -224,8 +202,8 @@ export class BatchVerifier {
       } else if (used > 0) break;
       else this.#bad[to] = 1;
     }
-    this.#id.many(this.#table, to - from, this.#digests);
-    for (let i = from; i < to; i++) this.#compare(i, this.#digests + 32 * (i - from), this.#ids[i]!);
+    this.#keys.id.many(this.#table, to - from, this.#digests);
+    for (let i = from; i < to; i++) this.#compare(i, this.#digests + DIGEST_SIZE * (i - from), this.#ids[i]!);
     return to;
   }
 

@@ -3,8 +3,8 @@
 // by Borg too (cache.py). Kept as the file's own bytes plus 13 bytes an entry: an open-addressing table over the
 // entries' offsets and an age for each. Nothing is decoded but the one entry that is asked for.
 
-import type { LogLevel } from "../crypto/environment.ts";
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
+import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
 import { EntryReader, writeEntry, writeUint } from "./filesformat.ts";
 import { FileHasher, verifyIntegrity } from "./integrity.ts";

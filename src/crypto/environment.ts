@@ -2,9 +2,8 @@
 // repository: environment variables, directories, the files in them, and a person to ask. Nothing below the
 // command line reads process.env or a terminal by itself.
 
+import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
-
-export type LogLevel = "debug" | "info" | "warning" | "error";
 
 /** A question with a yes or no answer. The variable envOverride answers it without asking, and is its msgid. */
 export interface Question {

@@ -1,9 +1,8 @@
 // What a server writes to its stderr for the client to show: JSON lines (Borg ≥ 1.1.0b6, the format of --log-json),
 // "$LOG LEVEL name Remote: text" (1.0.x and until a client has said that it understands JSON) or plain text.
 import { fsDecode } from "../format/bytes.ts";
+import type { LogLevel } from "../log-level.ts";
 import type { Progress } from "../repository/types.ts";
-
-export type LogLevel = "debug" | "info" | "warning" | "error" | "critical";
 
 /** One line of a server, ready to be shown: messages carry the prefix "Remote: " already. */
 export type RemoteRecord =

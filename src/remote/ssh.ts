@@ -4,8 +4,8 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { shellWords } from "../crypto/shellwords.ts";
 import { CommandError } from "../errors.ts";
 import { BORG_VERSION, replacePlaceholders } from "../format/placeholders.ts";
+import type { LogLevel } from "../log-level.ts";
 import { runtime } from "../runtime/platform.ts";
-import type { LogLevel } from "./records.ts";
 
 /** What of a location is needed here; src/format/location.ts has it. */
 export interface RemoteLocation {

@@ -2,6 +2,10 @@
 // callers need not know which way a call went.
 import os from "node:os";
 
+/** Linux numbers. */
+export const EACCES = 13;
+export const ENOTDIR = 20;
+
 const names = new Map<number, string>();
 for (const [name, value] of Object.entries(os.constants.errno ?? {}))
   if (!names.has(value)) names.set(value, name);

@@ -20,19 +20,12 @@ import {
   O_TRUNC,
   O_WRONLY,
 } from "./constants.ts";
+import type { FsEntry } from "./entry.ts";
 import { isSystemError, systemError } from "./errno.ts";
 import { type Libc, type LibcName, libc, PATH_A, PATH_B, STATX, VALUE } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
-import {
-  Directory,
-  type FsEntry,
-  fstatInto,
-  openDirectory,
-  openDirectoryBeneath,
-  openTarget,
-  statx,
-} from "./scanner.ts";
+import { Directory, fstatInto, openDirectory, openDirectoryBeneath, openTarget, statx } from "./scanner.ts";
 import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
 
 export interface OpenReadOptions {

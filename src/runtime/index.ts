@@ -3,6 +3,7 @@
 import * as fs from "./fs.ts";
 
 export * as constants from "./constants.ts";
+export type { FsEntry } from "./entry.ts";
 export { isSystemError, systemError } from "./errno.ts";
 export * as holes from "./holes.ts";
 export {
@@ -18,7 +19,7 @@ export {
 export { libc } from "./libc.ts";
 export { fsDecode, fsEncode } from "./pathbytes.ts";
 export { type RuntimeName, runtime } from "./platform.ts";
-export { Directory, type FsEntry } from "./scanner.ts";
+export { Directory } from "./scanner.ts";
 export * from "./stat.ts";
 export { groupId, groupName, osUserName, userId, userName } from "./users.ts";
 export * as xattr from "./xattr.ts";

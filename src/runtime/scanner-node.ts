@@ -1,14 +1,15 @@
 // Directories without FFI. On Linux they are held open all the same, and what is in them is reached through
-// /proc/self/fd/N/NAME: as safe from symlinks put into the path meanwhile as the C library's *at functions are. Borg visits names in the order of their inode numbers, which node:fs tells only
-// by lstat; it is asked here once more than a backup needs (about 3 µs a name), so that the same tree gives the same
-// item stream whether there is an FFI or not. Mount points are left alone: an excluded network mount may hang, and
-// their number in the directory is not the one that lstat finds.
+// /proc/self/fd/N/NAME: as safe from symlinks put into the path meanwhile as the C library's *at functions are. Borg
+// visits names in the order of their inode numbers, which node:fs tells only by lstat; it is asked here once more than
+// a backup needs (about 3 µs a name), so that the same tree gives the same item stream whether there is an FFI or not.
+// Mount points are left alone: an excluded network mount may hang, and their number in the directory is not the one
+// that lstat finds.
 import nodeFs from "node:fs";
 import { DT_UNKNOWN, O_NOATIME, O_PATH } from "./constants.ts";
-import { isSystemError, systemError } from "./errno.ts";
+import type { FsEntry } from "./entry.ts";
+import { EACCES, ENOTDIR, isSystemError, systemError } from "./errno.ts";
 import { fsDecode, nodePath } from "./pathbytes.ts";
 import { isLinux, runtime } from "./platform.ts";
-import type { FsEntry } from "./scanner.ts";
 
 let holds: boolean | undefined;
 
@@ -30,7 +31,7 @@ export function heldPath(fd: number, name: string, path: string): string {
  */
 export function openDirectoryNode(parent: number, name: string, path: string, flags: number): number {
   if (!canHold()) {
-    if (!nodeFs.lstatSync(nodePath(path)).isDirectory()) throw systemError("open", 20 /* ENOTDIR */, path);
+    if (!nodeFs.lstatSync(nodePath(path)).isDirectory()) throw systemError("open", ENOTDIR, path);
     return -1;
   }
   const where = nodePath(heldPath(parent, name, path));
@@ -43,7 +44,7 @@ export function openDirectoryNode(parent: number, name: string, path: string, fl
       if (!isSystemError(error, ...next) || next.length === 0) throw error;
     }
   }
-  throw systemError("open", 13 /* EACCES */, path);
+  throw systemError("open", EACCES, path);
 }
 
 /** Every entry but "." and "..". Inode number 0 for mount points and what may not be looked at. */

@@ -14,7 +14,8 @@ import {
   O_PATH,
   O_RDONLY,
 } from "./constants.ts";
-import { systemError } from "./errno.ts";
+import type { FsEntry } from "./entry.ts";
+import { EACCES, systemError } from "./errno.ts";
 import {
   DIRENTS,
   DIRENTS_SIZE,
@@ -31,14 +32,6 @@ import {
 import { nodePath } from "./pathbytes.ts";
 import { heldPath, openDirectoryNode, readEntriesNode } from "./scanner-node.ts";
 import { STATX_WANTED, type Stat } from "./stat.ts";
-
-/** One name of a directory. `dtype` is a DT_* number; DT_UNKNOWN where the file system does not tell. */
-export interface FsEntry {
-  name: string;
-  /** Inode number; a bigint above 2^53. Without FFI 0 for mount points. */
-  ino: number | bigint;
-  dtype: number;
-}
 
 /** What most files have. */
 const NONE: string[] = [];
@@ -128,8 +121,6 @@ export function openTarget(path: string): Directory {
   if (fd < 0) throw systemError("open", c.ffi.errno(), path);
   return new Directory(path, fd, c);
 }
-
-const EACCES = 13;
 
 function openDirectoryAt(c: Libc | undefined, parent: number, name: string, path: string): Directory {
   if (!c) return new Directory(path, openDirectoryNode(parent, name, path, DIR_FLAGS), undefined);

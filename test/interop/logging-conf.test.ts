@@ -5,10 +5,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Level } from "../../cli/output/log.ts";
+
 import { LoggingConfiguration } from "../../cli/output/logging-conf.ts";
 import { MemoryStream } from "../../cli/output/stream.ts";
 import { runCommandLine } from "../../cli/run.ts";
+import type { LogLevel } from "../../src/log-level.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "alcove-logging-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -16,7 +17,7 @@ beforeAll(() => {
   process.env["TZ"] = "UTC";
 });
 
-const RECORDS: [name: string, level: Level, message: string][] = [
+const RECORDS: [name: string, level: LogLevel, message: string][] = [
   ["borg.archiver", "debug", "details"],
   ["borg.archiver", "info", "what is done"],
   ["borg.archiver", "warning", "careful: 100 %"],
