@@ -130,10 +130,13 @@ async function backUp(
     cwd,
     signal: ctx.signal,
     onStatus: (status, path) => ctx.fileStatus(status, path),
+    tellsUnchanged: ctx.listsStatus("U"),
     onWarning: (w) => ctx.warn(w),
-    onProgress: (stats, path) => {
-      if (progress.due()) progress.show(counts(stats), path);
-    },
+    ...(progress.enabled && {
+      onProgress: (stats: Statistics, path: string) => {
+        if (progress.due()) progress.show(counts(stats), path);
+      },
+    }),
   });
   try {
     if (args.flag("content-from-command")) {

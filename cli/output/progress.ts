@@ -210,6 +210,10 @@ export class ArchiveProgress {
   }
 
   /** True if it is time for a report: lets the caller skip preparing one. */
+  get enabled(): boolean {
+    return this.ctx.enabled;
+  }
+
   due(): boolean {
     return this.ctx.enabled && this.ctx.now() - this.last >= this.interval;
   }

@@ -67,6 +67,29 @@ export class ChunkStore implements ChunkSink {
     return { id, size: known, csize };
   }
 
+  /** Adds a reference to each of `count` chunks, whose ids lie at `at` and then every `stride` bytes, if all of them are
+   *  known; their sizes and compressed sizes are written to `sizes`, two words each. Nothing is made for them.
+   *  @returns false where one is not known: then nothing was changed */
+  referenceAll(bytes: Uint8Array, at: number, stride: number, count: number, sizes: Uint32Array): boolean {
+    const { index, stats } = this;
+    for (let i = 0; i < count; i++) {
+      const slot = index.find(bytes, at + i * stride);
+      if (slot < 0) return false;
+      sizes[2 * i] = slot;
+    }
+    for (let i = 0; i < count; i++) {
+      const slot = sizes[2 * i]!;
+      const references = index.word(slot, REFCOUNT);
+      if (references < MAX_VALUE) index.setWord(slot, REFCOUNT, references + 1);
+      const size = index.word(slot, SIZE);
+      const csize = index.word(slot, CSIZE);
+      stats.update(size, csize, false);
+      sizes[2 * i] = size;
+      sizes[2 * i + 1] = csize;
+    }
+    return true;
+  }
+
   add(id: Uint8Array, size: number, csize: number, stats = this.stats): { chunk: ChunkRef; isNew: boolean } {
     if (this.index.find(id) >= 0) return { chunk: this.reference(id, size, stats), isNew: false };
     this.index.insert(id, 0, 1, size, csize);

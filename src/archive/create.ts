@@ -2,14 +2,13 @@
 // and writes items in the walk's order as they become complete. Borg's FilesystemObjectProcessors and
 // ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
 // before it leaves, so the archive is the same whatever the number of workers.
-import { type FileStamp, type FilesCache, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
+import { type FilesCache, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
 import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
 import { choose } from "../core/choose.ts";
 import {
   AlcoveError,
   type AlcoveWarning,
-  BackupRaceCondition,
   backupOSError,
   CancelledByUser,
   FileChangedWarning,
@@ -30,15 +29,27 @@ import {
   S_IFMT,
   S_IFREG,
 } from "./constants.ts";
+import {
+  type Entry,
+  factsOf,
+  largestEntry,
+  newEntry,
+  pendingFile,
+  problemOf,
+  statIfThere,
+  statTarget,
+} from "./create-entry.ts";
 import type { ChunkRef, Item } from "./item.ts";
+import { ItemEncoder, type PlainFile } from "./item-encoder.ts";
 import { type CapturedAttrs, type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
 import { archivedPath, stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
-import { type ScanEvent, XATTRS_NONE } from "./pipeline/scan-channel.ts";
+import { type ScanEvent, ScanReader, XATTRS_NONE } from "./pipeline/scan-channel.ts";
 import type { Statistics } from "./stats.ts";
+import { UnchangedFiles } from "./unchanged.ts";
 import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
 
@@ -59,26 +70,17 @@ export interface CreateOptions {
   cwd: string;
   signal?: AbortSignal;
   onStatus?: (status: string, path: string) => void;
+  /** Whether onStatus is to be told of unchanged files; by default it is. */
+  tellsUnchanged?: boolean;
   onWarning?: (warning: AlcoveWarning) => void;
   /** Called often; throttle in the callee. */
   onProgress?: (stats: Statistics, path: string) => void;
 }
 
-interface Entry {
-  path: string;
-  item: Item | undefined;
-  status: string | undefined;
-  problem: AlcoveWarning | undefined;
-  file: PendingFile | undefined;
-  pathHash: Uint8Array | undefined;
-  facts: FileStamp | undefined;
-  /** The first of several hard links, which carries the chunks. */
-  master: Entry | undefined;
-  failed: boolean;
-  parts: number;
-}
-
 const MAX_QUEUE = 4096;
+/** Items of a run. */
+const RUN_ITEMS = 16;
+const RUN_BYTES = 4096;
 const SCAN_AHEAD_FILES = 4096;
 const NO_NAMES: readonly string[] = [];
 
@@ -161,10 +163,17 @@ export class Creator {
     const paths = roots.map(normPath);
     const prefixes = roots.map(stripPrefixOf);
     const scan = new ScanAhead(walk, paths, capture.xattrs !== false || capture.acls !== false);
+    const unchanged = new UnchangedFiles(this.#files!, this.#store, this.#collector, this.#options.cwd);
+    const stat = new Stat();
     try {
-      for await (const events of scan.batches()) {
-        for (const event of events) {
-          const wait = this.#event(event, prefixes[event.root]);
+      for await (const slot of scan.slots()) {
+        unchanged.begin(slot);
+        for (const reader = new ScanReader(slot); reader.next(); ) {
+          const prefix = prefixes[reader.root];
+          const wait =
+            prefix === undefined && unchanged.take(reader)
+              ? this.#plain(unchanged.file, reader)
+              : this.#event(reader.event(stat), prefix, unchanged.pathHash);
           if (wait) await wait;
         }
       }
@@ -172,7 +181,6 @@ export class Creator {
       await scan.close();
     }
     // The thread has skipped roots that were given twice; later ones must be too.
-    const stat = new Stat();
     for (const path of paths) {
       const root = statIfThere(path, stat);
       if (root) walk.skipInodes.add(inodeKey(root));
@@ -218,10 +226,45 @@ export class Creator {
     await this.#pipeline.close();
   }
 
-  /** A promise where something has to be waited for. */
-  #event(event: WalkEvent | ScanEvent, prefix: string | undefined): Promise<void> | undefined {
+  /** An unchanged file with nothing out of the ordinary. A promise where something has to be waited for. */
+  #plain(file: PlainFile, reader: ScanReader): Promise<void> | undefined {
+    this.#throwIfAborted();
+    const { onStatus, tellsUnchanged = true, onProgress } = this.#options;
+    const path = (onStatus && tellsUnchanged) || onProgress ? reader.path : undefined;
+    if (this.#head === this.#queue.length) {
+      if (path !== undefined) {
+        this.#currentPath = path;
+        onProgress?.(this.stats, path);
+      }
+      const wait = this.#writer.addPlain(file);
+      if (path !== undefined && tellsUnchanged) onStatus?.("U", path);
+      return wait ?? this.#maybeCheckpoint();
+    }
+    let run = this.#queue[this.#queue.length - 1]!.run;
+    if (!run || run.count === RUN_ITEMS) {
+      const entry = newEntry(reader.path);
+      run = entry.run = { items: new ItemEncoder(RUN_BYTES), count: 0, paths: [] };
+      this.#queue.push(entry);
+    }
+    run.items.plain(file);
+    run.count++;
+    if (path !== undefined && tellsUnchanged) run.paths.push(path);
+    return this.#afterQueued();
+  }
+
+  #throwIfAborted(): void {
     if (this.#options.signal?.aborted) throw this.#options.signal.reason ?? new CancelledByUser();
+  }
+
+  /** A promise where something has to be waited for. @param pathHash if it is known already */
+  #event(
+    event: WalkEvent | ScanEvent,
+    prefix: string | undefined,
+    pathHash?: Uint8Array,
+  ): Promise<void> | undefined {
+    this.#throwIfAborted();
     const entry = newEntry(event.path);
+    entry.pathHash = pathHash;
     if (event.type === "status") entry.status = event.status;
     else if (event.type === "problem") entry.problem = event.problem;
     else if (this.#options.walk.dryRun) entry.status = isDirectory(event.stat.mode) ? undefined : "-";
@@ -238,7 +281,11 @@ export class Creator {
     this.#queue.push(entry);
     const sent = entry.file && !entry.file.done ? this.#pipeline.submit(entry.file) : undefined;
     if (sent) return sent.then(() => this.#makeRoom());
-    // Most entries leave at once: nothing waits before them.
+    return this.#afterQueued();
+  }
+
+  /** Most entries leave at once: nothing waits before them. */
+  #afterQueued(): Promise<void> | undefined {
     return this.#queue.length - this.#head > MAX_QUEUE ? this.#makeRoom() : this.#advance();
   }
 
@@ -322,8 +369,10 @@ export class Creator {
 
   /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */
   #unchanged(entry: Entry, item: Item, stat: Stat): boolean {
-    const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
-    entry.pathHash = this.#store.objects.id(fsEncode(full));
+    if (!entry.pathHash) {
+      const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
+      entry.pathHash = this.#store.objects.id(fsEncode(full));
+    }
     const files = this.#files!;
     const answer = files.lookup(entry.pathHash, 0, stat);
     entry.status = answer === UNKNOWN ? "A" : "M";
@@ -384,7 +433,13 @@ export class Creator {
   /** Gives the item to the writer, and tells. A promise where the writer has to write. */
   #finish(entry: Entry): Promise<void> | undefined {
     const { onStatus, onWarning, onProgress } = this.#options;
-    const { item, file } = entry;
+    const { item, file, run } = entry;
+    if (run) {
+      this.#currentPath = entry.path;
+      onProgress?.(this.stats, entry.path);
+      for (const path of run.paths) onStatus?.("U", path);
+      return this.#writer.addEncoded(run.items.bytes());
+    }
     if (file) {
       if (file.error) entry.problem = problemOf(entry.path, file.error);
       else this.#complete(entry, item!, file);
@@ -471,71 +526,6 @@ export class Creator {
     await this.checkpoint();
     return true;
   }
-}
-
-function newEntry(path: string): Entry {
-  return {
-    path,
-    item: undefined,
-    status: undefined,
-    problem: undefined,
-    file: undefined,
-    pathHash: undefined,
-    facts: undefined,
-    master: undefined,
-    failed: false,
-    parts: 0,
-  };
-}
-
-function pendingFile(
-  path: string,
-  stat: { size: number; ino: number | bigint; mode: number; ctimeSec: number; ctimeNsec: number },
-  special: boolean,
-): PendingFile {
-  const { size, ino, mode, ctimeSec, ctimeNsec } = stat;
-  return {
-    request: { path, special, size, ino, mode, ctimeSec, ctimeNsec },
-    chunks: [],
-    done: false,
-    flags: 0,
-    fresh: undefined,
-    error: undefined,
-    written: 0,
-  };
-}
-
-function factsOf(stat: Stat): FileStamp {
-  const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
-  return { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec };
-}
-
-function statIfThere(path: string, stat: Stat): Stat | undefined {
-  try {
-    return fs.lstat(path, stat);
-  } catch {
-    return undefined; // it went away after it was walked
-  }
-}
-
-function statTarget(path: string): Stat | undefined {
-  try {
-    return fs.stat(path);
-  } catch {
-    return undefined; // a dangling symlink is archived as the symlink it is
-  }
-}
-
-function problemOf(path: string, error: NonNullable<PendingFile["error"]>): AlcoveWarning {
-  if (error.code === "RACE") return new BackupRaceCondition(path);
-  return backupOSError(
-    path,
-    Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }),
-  );
-}
-
-function largestEntry(chunk: number, compression: CompressionSpec): number {
-  return chunk + (chunk >> 6) + 65536 + (compression.name === "obfuscate" ? chunk : 0);
 }
 
 /** Refuses what cannot be an archive's name. */

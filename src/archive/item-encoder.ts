@@ -40,6 +40,29 @@ const keys = {
 
 const TWO32 = 2 ** 32;
 
+/** What a regular file's item has that has neither attributes, ACLs, flags nor further names. Used again for each. */
+export interface PlainFile {
+  /** The path's bytes. */
+  path: Uint8Array;
+  mode: number;
+  uid: number;
+  gid: number;
+  user: string | null;
+  group: string | null;
+  /** Upper and lower halves of the nanoseconds of modification, change and access. */
+  readonly times: Uint32Array;
+  hasChangeTime: boolean;
+  hasAccessTime: boolean;
+  /** Where the first id lies, and how far from one to the next. */
+  ids: Uint8Array;
+  idsAt: number;
+  idStride: number;
+  chunkCount: number;
+  /** Size and compressed size of each chunk. */
+  sizes: Uint32Array;
+  size: number;
+}
+
 /** Appends encoded items to one buffer. `take()` gives what was encoded so far and starts over. */
 export class ItemEncoder {
   #buf: Uint8Array;
@@ -110,6 +133,46 @@ export class ItemEncoder {
       }
     }
     this.#closeMap(start, bodyStart, n);
+  }
+
+  /** As encode() of an item with these fields, without an object for it. */
+  plain(file: PlainFile): void {
+    const { times, ids, sizes } = file;
+    this.#reserve(512 + file.path.length);
+    this.#buf[this.#pos++] = 0x80 | (10 + (file.hasChangeTime ? 1 : 0) + (file.hasAccessTime ? 1 : 0));
+    if (file.hasAccessTime) this.#timeField(keys.atime, times[4]!, times[5]!);
+    this.#raw(keys.chunks);
+    this.#arrayHeader(file.chunkCount);
+    for (let i = 0; i < file.chunkCount; i++) {
+      this.#reserve(64);
+      const buf = this.#buf;
+      let p = this.#pos;
+      buf[p++] = 0x93;
+      buf[p++] = 0xda;
+      buf[p++] = 0;
+      buf[p++] = 32;
+      const from = file.idsAt + i * file.idStride;
+      for (let k = 0; k < 32; k++) buf[p++] = ids[from + k]!;
+      this.#pos = p;
+      this.#int(sizes[2 * i]!);
+      this.#int(sizes[2 * i + 1]!);
+    }
+    if (file.hasChangeTime) this.#timeField(keys.ctime, times[2]!, times[3]!);
+    this.#intField(keys.gid, file.gid);
+    this.#stringField(keys.group, file.group);
+    this.#raw(keys.hardlink_master);
+    this.#byte(0xc2);
+    this.#intField(keys.mode, file.mode);
+    this.#timeField(keys.mtime, times[0]!, times[1]!);
+    this.#bytesField(keys.path, file.path);
+    this.#intField(keys.size, file.size);
+    this.#intField(keys.uid, file.uid);
+    this.#stringField(keys.user, file.user);
+  }
+
+  /** What another encoder has made. */
+  append(bytes: Uint8Array): void {
+    this.#raw(bytes);
   }
 
   // Items with keys this program does not know (from a newer Borg) are rare: sort and use the general codec.
@@ -268,6 +331,18 @@ export class ItemEncoder {
     }
     this.#rawHeader(n);
     this.#raw(out);
+  }
+
+  #timeField(key: Uint8Array, hi: number, lo: number): void {
+    this.#raw(key);
+    if (hi === 0) this.#int(lo);
+    else {
+      this.#reserve(9);
+      this.#buf[this.#pos] = 0xcf;
+      this.#view.setUint32(this.#pos + 1, hi);
+      this.#view.setUint32(this.#pos + 5, lo);
+      this.#pos += 9;
+    }
   }
 
   #intField(key: Uint8Array, v: number | bigint | undefined): number {

@@ -70,6 +70,34 @@ export class MetadataCollector {
     return Object.assign(this.statSimpleAttrs(stat), this.statExtAttrs(stat, path, fd));
   }
 
+  get keepsChangeTime(): boolean {
+    return this.options.ctime !== false;
+  }
+  get keepsAccessTime(): boolean {
+    return this.options.atime === true;
+  }
+  user(uid: number): string | null {
+    return this.options.numericIds ? null : userName(uid);
+  }
+  group(gid: number): string | null {
+    return this.options.numericIds ? null : groupName(gid);
+  }
+
+  /** Whether names of attributes are looked for. */
+  get asksForNames(): boolean {
+    return this.options.xattrs !== false || this.options.acls !== false;
+  }
+
+  /** Whether a regular file's item gets nothing but what statSimpleAttrs gives if it has no attributes.
+   *  @param path for the first file of a device */
+  isPlain(dev: number, attributes: number, attributesMask: number, path: () => string): boolean {
+    const { options } = this;
+    if (!isLinux) return false;
+    if (options.flags !== false && ((attributesMask & FLAG_BITS) !== FLAG_BITS || attributes & FLAG_BITS))
+      return false;
+    return options.acls === false || aclNamesAreListed(dev, path);
+  }
+
   /** What the status alone tells. */
   statSimpleAttrs(stat: Stat): CapturedAttrs {
     const { options } = this;
@@ -87,8 +115,8 @@ export class MetadataCollector {
       const birthtime = stat.birthtimeNs;
       if (birthtime !== undefined) attrs.birthtime = bound(birthtime);
     }
-    attrs.user = options.numericIds ? null : userName(stat.uid);
-    attrs.group = options.numericIds ? null : groupName(stat.gid);
+    attrs.user = this.user(stat.uid);
+    attrs.group = this.group(stat.gid);
     return attrs;
   }
 
@@ -142,7 +170,7 @@ export class MetadataCollector {
     const names = listed ?? listOrNothing(target, path);
     if (options.xattrs !== false && names.length > 0) this.xattrs(attrs, names, target, path);
     if (options.acls === false) return;
-    if (isSymlink(stat.mode) || (names.length === 0 && aclNamesAreListed(stat.dev, path))) return;
+    if (isSymlink(stat.mode) || (names.length === 0 && aclNamesAreListed(stat.dev, () => path))) return;
     this.acls(attrs, stat, (name) => {
       try {
         return getXattr(target, name);

@@ -8,7 +8,7 @@ import { formatTimestamp, nowMicros } from "../format/time.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import type { Item } from "./item.ts";
-import { ItemEncoder } from "./item-encoder.ts";
+import { ItemEncoder, type PlainFile } from "./item-encoder.ts";
 import type { Manifest } from "./manifest.ts";
 import type { StoredChunkerParams } from "./metadata.ts";
 import { Statistics } from "./stats.ts";
@@ -94,6 +94,22 @@ export class ArchiveWriter {
   /** Adds an item. A promise only where the stream has to be written. */
   add(item: Item): Promise<void> | undefined {
     this.#encoder.encode(item);
+    return this.#flushIfFull();
+  }
+
+  /** Adds the item of a file that has nothing but times, owner and chunks. */
+  addPlain(file: PlainFile): Promise<void> | undefined {
+    this.#encoder.plain(file);
+    return this.#flushIfFull();
+  }
+
+  /** Adds items that were encoded before. */
+  addEncoded(bytes: Uint8Array): Promise<void> | undefined {
+    this.#encoder.append(bytes);
+    return this.#flushIfFull();
+  }
+
+  #flushIfFull(): Promise<void> | undefined {
     return this.#encoder.length > FLUSH_BYTES ? this.#flush(false) : undefined;
   }
 

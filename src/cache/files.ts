@@ -4,6 +4,7 @@
 // entries' offsets and an age for each. Nothing is decoded but the one entry that is asked for.
 
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
+import { splitNanoseconds } from "../format/nanoseconds.ts";
 import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
 import { EntryReader, writeEntry, writeUint } from "./filesformat.ts";
@@ -118,9 +119,8 @@ export class FilesCache {
   #newestHi = 0;
   #newestLo = 0;
   #anyAdded = false;
-  // Halves of the nanoseconds that #split computed last.
-  #hi = 0;
-  #lo = 0;
+  /** Halves of the nanoseconds that are compared or kept. */
+  readonly #time = new Uint32Array(2);
 
   private constructor(mode: FilesCacheMode, old: Uint8Array) {
     this.mode = mode;
@@ -195,9 +195,9 @@ export class FilesCache {
     if (mode.time !== undefined) {
       const fits =
         mode.time === "ctime"
-          ? this.#split(st.ctimeSec, st.ctimeNsec)
-          : this.#split(st.mtimeSec, st.mtimeNsec);
-      if (!fits || reader.timeHi !== this.#hi || reader.timeLo !== this.#lo) return CHANGED;
+          ? splitNanoseconds(st.ctimeSec, st.ctimeNsec, this.#time, 0)
+          : splitNanoseconds(st.mtimeSec, st.mtimeNsec, this.#time, 0);
+      if (!fits || reader.timeHi !== this.#time[0] || reader.timeLo !== this.#time[1]) return CHANGED;
     }
     this.chunkCount = reader.idCount;
     if (sameInode) {
@@ -234,11 +234,10 @@ export class FilesCache {
   memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
     if (this.mode.disabled) return;
     const useMtime = this.mode.time === "mtime";
-    if (!this.#split(useMtime ? st.mtimeSec : st.ctimeSec, useMtime ? st.mtimeNsec : st.ctimeNsec)) {
-      // Before 1970: kept as zero, so that the file is read each time.
-      this.#hi = this.#lo = 0;
-    }
-    const time: [number, number] = [this.#hi, this.#lo];
+    const [sec, nsec] = useMtime ? [st.mtimeSec, st.mtimeNsec] : [st.ctimeSec, st.ctimeNsec];
+    // Before 1970: kept as zero, so that the file is read each time.
+    if (!splitNanoseconds(sec, nsec, this.#time, 0)) this.#time.fill(0);
+    const time: [number, number] = [this.#time[0]!, this.#time[1]!];
     if (
       !this.#anyAdded ||
       time[0] > this.#newestHi ||
@@ -386,16 +385,6 @@ export class FilesCache {
     const bytes = place >= ADDED ? this.#added : this.#old;
     const at = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
     for (let i = 0; i < 32; i++) if (bytes[at + i] !== hash[offset + i]) return false;
-    return true;
-  }
-
-  /** Seconds and nanoseconds to 64 bits of nanoseconds in #hi and #lo, exactly and without bigint: false if negative. */
-  #split(sec: number, nsec: number): boolean {
-    if (sec < 0) return false;
-    const high = Math.floor(sec / 65536) * 1e9;
-    const low = (high % 65536) * 65536 + (sec % 65536) * 1e9 + nsec;
-    this.#hi = Math.floor(high / 65536) + Math.floor(low / 4294967296);
-    this.#lo = low % 4294967296;
     return true;
   }
 }

@@ -5,6 +5,7 @@ import os from "node:os";
 /** Linux numbers. */
 export const EACCES = 13;
 export const ENOTDIR = 20;
+export const ERANGE = 34;
 
 const names = new Map<number, string>();
 for (const [name, value] of Object.entries(os.constants.errno ?? {}))

@@ -22,7 +22,17 @@ import {
 } from "./constants.ts";
 import type { FsEntry } from "./entry.ts";
 import { isSystemError, systemError } from "./errno.ts";
-import { type Libc, type LibcName, libc, PATH_A, PATH_B, STATX, VALUE } from "./libc.ts";
+import {
+  type Libc,
+  type LibcName,
+  libc,
+  listAttributes,
+  PATH_A,
+  PATH_B,
+  PATH_REGION,
+  STATX,
+  VALUE,
+} from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
 import { Directory, fstatInto, openDirectory, openDirectoryBeneath, openTarget, statx } from "./scanner.ts";
@@ -86,6 +96,15 @@ export function fstat(fd: number, into: Stat = new Stat()): Stat {
 }
 
 /** The names of a directory with their inode numbers, ordered by these. */
+/** Whether a path, given as bytes, has no extended attribute and no ACL; false where that cannot be told. */
+export function hasNoXattrs(bytes: Uint8Array, from: number, to: number): boolean {
+  const c = libc();
+  if (!c || to - from >= PATH_REGION) return false;
+  for (let i = from, at = PATH_A; i < to; i++) c.memory[at++] = bytes[i]!;
+  c.memory[PATH_A + to - from] = 0;
+  return listAttributes(c, "llistxattr", c.address + PATH_A) === 0;
+}
+
 export function scanDir(path: string): FsEntry[] {
   const directory = openDirectory(path);
   try {

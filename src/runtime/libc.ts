@@ -1,7 +1,7 @@
 // The C library's functions that no JavaScript runtime offers, through whichever foreign function interface
 // there is. Arguments are addresses inside one arena that never moves: strings and structures are written into
 // its regions first. One table serves glibc and musl, x86-64, arm64 and 32-bit arm.
-import { systemError } from "./errno.ts";
+import { ERANGE, systemError } from "./errno.ts";
 import { openFfi } from "./ffi/index.ts";
 import type { CFunction, CLibrary, CType, Ffi } from "./ffi/types.ts";
 import { fsDecodeRange, fsEncode } from "./pathbytes.ts";
@@ -15,10 +15,13 @@ export const STATX = 17408;
 export const SMALL = 17920;
 export const VALUE = 32768;
 export const VALUE_SIZE = 65536 + 4096;
+/** Room that nearly all lists of attributes fit. The kernel sets aside what it is offered: 64 KiB, pages of their own, at
+ *  every call are a tenth of a walk. */
+const SMALL_LIST = 512;
 export const DIRENTS = VALUE + VALUE_SIZE;
 export const DIRENTS_SIZE = 131072;
 const ARENA_SIZE = DIRENTS + DIRENTS_SIZE;
-const PATH_REGION = 8192;
+export const PATH_REGION = 8192;
 
 type Signature = readonly [result: CType, args: readonly CType[], ...otherNames: string[]];
 
@@ -200,6 +203,13 @@ export function narrowTimes(i32: Int32Array, at: number): void {
     const high = i32[at + 2 * field + 1]!;
     i32[at + field] = high === low >> 31 ? low : high < 0 ? -0x80000000 : 0x7fffffff;
   }
+}
+
+/** Calls flistxattr or llistxattr into the VALUE region. @returns the length of the list, negative with errno set */
+export function listAttributes(c: Libc, call: "flistxattr" | "llistxattr", target: number): number {
+  const list = c.get(call);
+  const length = list(target, c.address + VALUE, SMALL_LIST);
+  return length < 0 && c.ffi.errno() === ERANGE ? list(target, c.address + VALUE, VALUE_SIZE) : length;
 }
 
 /** The zero-separated names that listxattr left in the VALUE region. */

@@ -21,13 +21,12 @@ import {
   DIRENTS_SIZE,
   type Libc,
   libc,
+  listAttributes,
   PATH_A,
   PATH_B,
   SMALL,
   STATX,
   splitNames,
-  VALUE,
-  VALUE_SIZE,
 } from "./libc.ts";
 import { nodePath } from "./pathbytes.ts";
 import { heldPath, openDirectoryNode, readEntriesNode } from "./scanner-node.ts";
@@ -202,8 +201,8 @@ export function fstatInto(c: Libc, fd: number, stat: Stat, path?: string): Stat 
 }
 
 /** Attribute names of the path at `address` (symlinks not followed). */
-export function listNames(c: Libc, address: number): string[] | undefined {
-  const length = c.get("llistxattr")(address, c.address + VALUE, VALUE_SIZE);
+function listNames(c: Libc, address: number): string[] | undefined {
+  const length = listAttributes(c, "llistxattr", address);
   if (length === 0) return NONE;
   if (length < 0) return undefined;
   return splitNames(c, length);

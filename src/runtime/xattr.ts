@@ -2,7 +2,17 @@
 // Without FFI these functions give undefined or throw ENOSYS; src/runtime/tools.ts has the slow way.
 import { FS_IOC_GETFLAGS, FS_IOC_SETFLAGS } from "./constants.ts";
 import { systemError } from "./errno.ts";
-import { type Libc, libc, NAME, PATH_A, SMALL, splitNames, VALUE, VALUE_SIZE } from "./libc.ts";
+import {
+  type Libc,
+  libc,
+  listAttributes,
+  NAME,
+  PATH_A,
+  SMALL,
+  splitNames,
+  VALUE,
+  VALUE_SIZE,
+} from "./libc.ts";
 import { fsEncode } from "./pathbytes.ts";
 
 /** A path, or a file descriptor. */
@@ -26,8 +36,8 @@ export function listXattrs(target: Target): string[] {
   const c = need("listxattr", target);
   const length =
     typeof target === "number"
-      ? c.get("flistxattr")(target, c.address + VALUE, VALUE_SIZE)
-      : c.get("llistxattr")(c.path(target), c.address + VALUE, VALUE_SIZE);
+      ? listAttributes(c, "flistxattr", target)
+      : listAttributes(c, "llistxattr", c.path(target));
   if (length < 0) throw systemError("listxattr", c.ffi.errno(), where(target));
   return length === 0 ? [] : splitNames(c, length);
 }

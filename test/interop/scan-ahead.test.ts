@@ -1,6 +1,7 @@
 // A second backup of many files is walked by a thread of its own: what it archives, leaves out and says is the same as
 // without, to the byte of the item stream. On each kind of runtime, for threads and FFI differ.
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import {
   appendFileSync,
   linkSync,
@@ -8,10 +9,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type RuntimeLabel, Sandbox } from "../support/programs.ts";
 
@@ -27,6 +30,7 @@ const options = [
     "--exclude-caches",
     "--keep-exclude-tags",
   ],
+  ...["--chunker-params", "10,14,12,4095"],
   ...["--exclude-if-present", ".nobackup", "--pattern", "- re:/d1/f[0-3]$", "--exclude", "pf:tree/d2/f7"],
 ];
 
@@ -52,6 +56,14 @@ beforeAll(() => {
   execFileSync("python3", ["-c", "import os,sys; open(os.fsencode(sys.argv[1])+b'/\\xff\\xfe','w')", t()]);
   writeFileSync(t("attributed"), "x");
   execFileSync("setfattr", ["-n", "user.note", "-v", "kept", t("attributed")]);
+  writeFileSync(t(".hidden"), "x");
+  writeFileSync(t("empty"), "");
+  writeFileSync(t("größe"), randomBytes(300_000));
+  // Times that are no 63 bits of nanoseconds, or fewer than 33.
+  for (const time of ["-5", "0", "3", "9300000000"]) {
+    writeFileSync(t(`at${time}`), "x");
+    execFileSync("touch", ["-d", `@${time}`, t(`at${time}`)]);
+  }
   // Files of this very second are distrusted by the cache; that they are found unchanged is the point here.
   const before = new Date(Date.now() - 60_000);
   for (let i = 0; i < 20; i++) utimesSync(t("d5", `f${i}`), before, before);
@@ -92,4 +104,60 @@ it.each(["node", "node26", "bun", "deno"] as RuntimeLabel[])("%s", { timeout: 12
   expect(stream.length).toBeGreaterThan(500_000);
   expect(stream.equals(items(`${on}-alone`))).toBe(true);
   expect(stream.includes("user.note")).toBe(true);
+});
+
+// Absolute paths, roots with a part that is not kept, and every switch that changes what an item has.
+it.each([
+  [["--atime", "--numeric-ids"], "tree"],
+  [["--noctime", "--files-cache", "mtime,size"], "PWD/tree"],
+  [["--noxattrs", "--noacls", "--noflags"], "PWD/./tree"],
+  [["--files-cache", "rechunk,ctime"], "../DIR/tree"],
+])("%s %s", { timeout: 120_000 }, (switches, root) => {
+  const path = root.replace("PWD", box.path()).replace("DIR", basename(box.path()));
+  const name = `${switches[0]}`.slice(2);
+  const create = (n: string, workers: string) =>
+    box.ok(
+      box.alcove(["create", "--list", "--workers", workers, ...options, ...switches, `repo::${n}`, path]),
+      [0, 1],
+    );
+  // Fills the files cache for these paths: twice, as the newest files are distrusted once more.
+  for (const n of ["first", "again"]) create(`${name}-${n}`, "0");
+  const alone = create(`${name}-alone`, "0");
+  const ahead = create(`${name}-ahead`, "2");
+  expect(ahead.stderr.split("\n").slice(0, -1)).toEqual(alone.stderr.split("\n").slice(0, -1));
+  const stream = items(`${name}-ahead`);
+  expect(stream.length).toBeGreaterThan(500_000);
+  expect(stream.equals(items(`${name}-alone`))).toBe(true);
+  box.ok(box.borg(["extract", "--dry-run", `repo::${name}-ahead`]));
+});
+
+// Where a chunk was lost its file is read again, and what waits behind files that are read keeps its place.
+it("changed files among unchanged ones, and a chunk that was lost", { timeout: 120_000 }, () => {
+  const create = (n: string, workers: string) =>
+    box.ok(box.alcove(["create", "--list", "--workers", workers, ...options, `repo::${n}`, "tree"]), [0, 1]);
+  // Which of the files that are as new as the newest are told as new and which as modified depends on the clock.
+  const read = (text: string) => text.replace(/^A /gm, "M ");
+  const change = () => {
+    // All of them but d1/f2, which is left out.
+    for (let i = 0; i < 40; i++) appendFileSync(box.path("tree", `d${i}`, `f${i * 2}`), "more");
+  };
+  writeFileSync(box.path("tree", "unique"), randomBytes(50_000));
+  change();
+  // The cache distrusts the newest files: let that be another one.
+  const changed = (...path: string[]) => statSync(box.path("tree", ...path)).ctimeMs;
+  do appendFileSync(box.path("tree", "d9", "f9"), "newest");
+  while (changed("d9", "f9") === changed("d39", "f78"));
+  const ahead = create("changed-ahead", "2");
+  expect(read(ahead.stderr).match(/^M tree.d\d+.f\d+$/gm)?.length).toBeGreaterThanOrEqual(39);
+  expect(create("changed-again", "2").stderr).toMatch(/^U tree.unique$/m);
+  change();
+  const alone = create("changed-alone", "0");
+  const lines = (text: string) =>
+    read(text)
+      .split("\n")
+      .filter((line) => /^[MUxsdhfE-] /.test(line) && !/(unique|d9.f9)$/.test(line));
+  expect(lines(ahead.stderr)).toEqual(lines(alone.stderr));
+  for (const n of ["ahead", "again", "alone"]) box.ok(box.alcove(["delete", `repo::changed-${n}`]));
+  expect(create("lost", "2").stderr).toMatch(/^M tree.unique$/m);
+  box.ok(box.borg(["check", "--verify-data", "repo"]));
 });

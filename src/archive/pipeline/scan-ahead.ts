@@ -1,16 +1,6 @@
 // The main thread's side of a walk in a thread of its own. The events are those of Walker, in the same order.
-import { Stat } from "../../runtime/index.ts";
 import type { WalkOptions } from "../walker.ts";
-import {
-  ENDED,
-  PUBLISHED,
-  PULSE,
-  RELEASED,
-  readScan,
-  ScanChannel,
-  type ScanEvent,
-  STOP,
-} from "./scan-channel.ts";
+import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, type ScanSlot, STOP } from "./scan-channel.ts";
 import type { ScanWorkerData } from "./scan-worker.ts";
 import { startThread, type Thread } from "./threads.ts";
 
@@ -19,7 +9,6 @@ const BREATHE_MS = 40;
 export class ScanAhead {
   readonly #channel = new ScanChannel();
   readonly #thread: Thread;
-  readonly #stat = new Stat();
   #failure: Error | undefined;
   #lastBreath = performance.now();
 
@@ -36,8 +25,8 @@ export class ScanAhead {
     });
   }
 
-  /** All events, a slot's at a time: take them before asking for the next. @throws what ended the walk */
-  async *batches(): AsyncGenerator<Iterable<ScanEvent>, void> {
+  /** Slots with all events: take them before asking for the next. @throws what ended the walk */
+  async *slots(): AsyncGenerator<ScanSlot, void> {
     const channel = this.#channel;
     for (;;) {
       const seen = channel.get(PULSE);
@@ -45,7 +34,7 @@ export class ScanAhead {
       const ended = channel.get(ENDED) !== 0;
       const n = channel.get(RELEASED);
       if (channel.get(PUBLISHED) > n) {
-        yield readScan(channel.slot(n), this.#stat);
+        yield channel.slot(n);
         channel.raise(RELEASED);
       } else if (ended) return;
       else channel.sleep(seen, BREATHE_MS);

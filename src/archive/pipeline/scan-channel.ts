@@ -7,7 +7,8 @@ import type { Stat } from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
 export const SLOTS = 4;
-export const SLOT_BYTES = 128 * 1024;
+/** Waking the other side costs more than a hundred entries in a virtual machine: slots are large. */
+export const SLOT_BYTES = 256 * 1024;
 
 // Words of the control block.
 export const PUBLISHED = 0;
@@ -18,7 +19,7 @@ export const ENDED = 3;
 export const PULSE = 4;
 const CONTROL_BYTES = 64;
 
-/** Attributes of an entry: not looked for, there are none, or the main thread has to look. */
+/** Attributes of an entry: the main thread has to look, or there are none. */
 export const XATTRS_UNKNOWN = 0;
 export const XATTRS_NONE = 1;
 
@@ -30,6 +31,39 @@ const PROBLEM = 2;
 const HEADER = 16;
 const NUMBERS = 22;
 const NUMBER_BYTES = NUMBERS * 8;
+
+/** Places of a stat's numbers. An inode number beyond 53 bits is in two halves; else the upper one is negative. */
+export const STAT = {
+  mode: 0,
+  uid: 1,
+  gid: 2,
+  nlink: 3,
+  size: 4,
+  ino: 5,
+  inoHigh: 6,
+  dev: 7,
+  rdev: 8,
+  blocks: 9,
+  blksize: 10,
+  mtimeSec: 11,
+  mtimeNsec: 12,
+  atimeSec: 13,
+  atimeNsec: 14,
+  ctimeSec: 15,
+  ctimeNsec: 16,
+  hasBirthtime: 17,
+  birthtimeSec: 18,
+  birthtimeNsec: 19,
+  attributes: 20,
+  attributesMask: 21,
+} as const;
+
+/** One slot's memory. */
+export interface ScanSlot {
+  bytes: Uint8Array;
+  view: DataView;
+  numbers: Float64Array;
+}
 
 /** What the walk found, as the main thread gets it. The stat is reused. */
 export type ScanEvent =
@@ -47,7 +81,7 @@ export class ScanChannel {
     this.#control = new Int32Array(memory, 0, CONTROL_BYTES / 4);
   }
 
-  slot(n: number): { bytes: Uint8Array; view: DataView; numbers: Float64Array } {
+  slot(n: number): ScanSlot {
     const at = CONTROL_BYTES + (n % SLOTS) * SLOT_BYTES;
     return {
       bytes: new Uint8Array(this.memory, at, SLOT_BYTES),
@@ -79,7 +113,7 @@ export class ScanWriter {
   readonly #numbers: Float64Array;
   #at = 8;
 
-  constructor(slot: ReturnType<ScanChannel["slot"]>) {
+  constructor(slot: ScanSlot) {
     ({ view: this.#view, bytes: this.#bytes, numbers: this.#numbers } = slot);
     this.#view.setUint32(0, 0, true);
   }
@@ -90,12 +124,12 @@ export class ScanWriter {
 
   /** False if there is no room for it. */
   entry(root: number, path: string, stat: Stat, xattrs: number): boolean {
-    const name = fsEncode(path);
-    const end = this.#at + HEADER + NUMBER_BYTES + name.length;
-    if (end > SLOT_BYTES) return false;
-    this.#header(ENTRY, root, xattrs, name.length);
+    const at = this.#at + HEADER + NUMBER_BYTES;
+    // As UTF-8 a path takes at most three bytes for each of its units.
+    if (at + 3 * path.length > SLOT_BYTES) return false;
+    const end = this.#path(path, at);
+    this.#header(ENTRY, root, xattrs, end - at);
     writeStat(this.#numbers, (this.#at + HEADER) / 8, stat);
-    this.#bytes.set(name, this.#at + HEADER + NUMBER_BYTES);
     this.#done(end);
     return true;
   }
@@ -106,6 +140,22 @@ export class ScanWriter {
 
   problem(root: number, path: string, problem: AlcoveWarning): boolean {
     return this.#text(PROBLEM, root, `${path}\0${JSON.stringify([problem.msgid, ...problem.args])}`);
+  }
+
+  /** Writes a path's bytes; the position behind them. */
+  #path(path: string, at: number): number {
+    const bytes = this.#bytes;
+    const n = path.length;
+    for (let i = 0; i < n; i++) {
+      const c = path.charCodeAt(i);
+      if (c > 0x7f) {
+        const encoded = fsEncode(path);
+        bytes.set(encoded, at);
+        return at + encoded.length;
+      }
+      bytes[at + i] = c;
+    }
+    return at + n;
   }
 
   #text(kind: number, root: number, text: string): boolean {
@@ -132,86 +182,120 @@ export class ScanWriter {
   }
 }
 
-/** The events of a slot, in order. */
-export function* readScan(slot: ReturnType<ScanChannel["slot"]>, stat: Stat): Generator<ScanEvent, void> {
-  const { view, bytes, numbers } = slot;
-  const end = view.getUint32(0, true);
-  for (let at = 8; at < end; ) {
-    const kind = view.getUint32(at, true);
-    const root = view.getUint32(at + 4, true);
-    const xattrs = view.getUint32(at + 8, true);
-    const length = view.getUint32(at + 12, true);
-    const from = at + HEADER + (kind === ENTRY ? NUMBER_BYTES : 0);
-    const text = fsDecode(bytes.subarray(from, from + length));
-    if (kind === ENTRY) {
-      readStat(numbers, (at + HEADER) / 8, stat);
-      yield { type: "entry", root, path: text, stat, xattrs };
-    } else {
-      const [path = "", rest = ""] = text.split("\0");
-      if (kind === STATUS) yield { type: "status", root, path, status: rest };
-      else {
-        // As errors travel from a server: by message id and arguments.
-        const [msgid, ...args] = JSON.parse(rest) as [string, ...unknown[]];
-        const problem = errorFromRemote(msgid, args);
-        if (!problem) throw new Error(`walk: a warning of an unknown kind, ${msgid}`);
-        yield { type: "problem", root, path, problem };
-      }
+/** Goes through the events of a slot, in order. */
+export class ScanReader {
+  readonly bytes: Uint8Array;
+  readonly numbers: Float64Array;
+  isEntry = false;
+  root = 0;
+  xattrs = 0;
+  /** Where the entry's numbers are, by STAT. */
+  statAt = 0;
+  /** Where the path's bytes are; of an event that is no entry, those of its texts. */
+  pathAt = 0;
+  pathLength = 0;
+  readonly #view: DataView;
+  readonly #end: number;
+  #kind = 0;
+  #at = 8;
+
+  constructor(slot: ScanSlot) {
+    ({ view: this.#view, bytes: this.bytes, numbers: this.numbers } = slot);
+    this.#end = this.#view.getUint32(0, true);
+  }
+
+  /** Goes to the next event; false at the end. */
+  next(): boolean {
+    const [view, at] = [this.#view, this.#at];
+    if (at >= this.#end) return false;
+    this.#kind = view.getUint32(at, true);
+    this.isEntry = this.#kind === ENTRY;
+    this.root = view.getUint32(at + 4, true);
+    this.xattrs = view.getUint32(at + 8, true);
+    this.pathLength = view.getUint32(at + 12, true);
+    this.statAt = (at + HEADER) / 8;
+    this.pathAt = at + HEADER + (this.isEntry ? NUMBER_BYTES : 0);
+    this.#at = align8(this.pathEnd);
+    return true;
+  }
+
+  get pathEnd(): number {
+    return this.pathAt + this.pathLength;
+  }
+
+  /** The path of an entry. */
+  get path(): string {
+    return fsDecode(this.bytes.subarray(this.pathAt, this.pathEnd));
+  }
+
+  /** The event that the reader is at. @param stat filled for an entry */
+  event(stat: Stat): ScanEvent {
+    const { root, xattrs, path } = this;
+    if (this.isEntry) {
+      readStat(this.numbers, this.statAt, stat);
+      return { type: "entry", root, path, stat, xattrs };
     }
-    at = align8(from + length);
+    const [name = "", rest = ""] = path.split("\0");
+    if (this.#kind === STATUS) return { type: "status", root, path: name, status: rest };
+    // As errors travel from a server: by message id and arguments.
+    const [msgid, ...args] = JSON.parse(rest) as [string, ...unknown[]];
+    const problem = errorFromRemote(msgid, args);
+    if (!problem) throw new Error(`walk: a warning of an unknown kind, ${msgid}`);
+    return { type: "problem", root, path: name, problem };
   }
 }
 
 function writeStat(out: Float64Array, at: number, s: Stat): void {
-  out[at] = s.mode;
-  out[at + 1] = s.uid;
-  out[at + 2] = s.gid;
-  out[at + 3] = s.nlink;
-  out[at + 4] = s.size;
+  out[at + STAT.mode] = s.mode;
+  out[at + STAT.uid] = s.uid;
+  out[at + STAT.gid] = s.gid;
+  out[at + STAT.nlink] = s.nlink;
+  out[at + STAT.size] = s.size;
   if (typeof s.ino === "number") {
-    out[at + 5] = s.ino;
-    out[at + 6] = -1;
+    out[at + STAT.ino] = s.ino;
+    out[at + STAT.inoHigh] = -1;
   } else {
-    out[at + 5] = Number(s.ino & 0xffff_ffffn);
-    out[at + 6] = Number(s.ino >> 32n);
+    out[at + STAT.ino] = Number(s.ino & 0xffff_ffffn);
+    out[at + STAT.inoHigh] = Number(s.ino >> 32n);
   }
-  out[at + 7] = s.dev;
-  out[at + 8] = s.rdev;
-  out[at + 9] = s.blocks;
-  out[at + 10] = s.blksize;
-  out[at + 11] = s.mtimeSec;
-  out[at + 12] = s.mtimeNsec;
-  out[at + 13] = s.atimeSec;
-  out[at + 14] = s.atimeNsec;
-  out[at + 15] = s.ctimeSec;
-  out[at + 16] = s.ctimeNsec;
-  out[at + 17] = s.hasBirthtime ? 1 : 0;
-  out[at + 18] = s.birthtimeSec;
-  out[at + 19] = s.birthtimeNsec;
-  out[at + 20] = s.attributes;
-  out[at + 21] = s.attributesMask;
+  out[at + STAT.dev] = s.dev;
+  out[at + STAT.rdev] = s.rdev;
+  out[at + STAT.blocks] = s.blocks;
+  out[at + STAT.blksize] = s.blksize;
+  out[at + STAT.mtimeSec] = s.mtimeSec;
+  out[at + STAT.mtimeNsec] = s.mtimeNsec;
+  out[at + STAT.atimeSec] = s.atimeSec;
+  out[at + STAT.atimeNsec] = s.atimeNsec;
+  out[at + STAT.ctimeSec] = s.ctimeSec;
+  out[at + STAT.ctimeNsec] = s.ctimeNsec;
+  out[at + STAT.hasBirthtime] = s.hasBirthtime ? 1 : 0;
+  out[at + STAT.birthtimeSec] = s.birthtimeSec;
+  out[at + STAT.birthtimeNsec] = s.birthtimeNsec;
+  out[at + STAT.attributes] = s.attributes;
+  out[at + STAT.attributesMask] = s.attributesMask;
 }
 
 function readStat(from: Float64Array, at: number, s: Stat): void {
-  s.mode = from[at]!;
-  s.uid = from[at + 1]!;
-  s.gid = from[at + 2]!;
-  s.nlink = from[at + 3]!;
-  s.size = from[at + 4]!;
-  const high = from[at + 6]!;
-  s.ino = high < 0 ? from[at + 5]! : (BigInt(high) << 32n) | BigInt(from[at + 5]!);
-  s.dev = from[at + 7]!;
-  s.rdev = from[at + 8]!;
-  s.blocks = from[at + 9]!;
-  s.blksize = from[at + 10]!;
-  s.mtimeSec = from[at + 11]!;
-  s.mtimeNsec = from[at + 12]!;
-  s.atimeSec = from[at + 13]!;
-  s.atimeNsec = from[at + 14]!;
-  s.ctimeSec = from[at + 15]!;
-  s.ctimeNsec = from[at + 16]!;
-  s.hasBirthtime = from[at + 17]! !== 0;
-  s.birthtimeSec = from[at + 18]!;
-  s.birthtimeNsec = from[at + 19]!;
-  s.attributes = from[at + 20]!;
-  s.attributesMask = from[at + 21]!;
+  s.mode = from[at + STAT.mode]!;
+  s.uid = from[at + STAT.uid]!;
+  s.gid = from[at + STAT.gid]!;
+  s.nlink = from[at + STAT.nlink]!;
+  s.size = from[at + STAT.size]!;
+  const high = from[at + STAT.inoHigh]!;
+  s.ino = high < 0 ? from[at + STAT.ino]! : (BigInt(high) << 32n) | BigInt(from[at + STAT.ino]!);
+  s.dev = from[at + STAT.dev]!;
+  s.rdev = from[at + STAT.rdev]!;
+  s.blocks = from[at + STAT.blocks]!;
+  s.blksize = from[at + STAT.blksize]!;
+  s.mtimeSec = from[at + STAT.mtimeSec]!;
+  s.mtimeNsec = from[at + STAT.mtimeNsec]!;
+  s.atimeSec = from[at + STAT.atimeSec]!;
+  s.atimeNsec = from[at + STAT.atimeNsec]!;
+  s.ctimeSec = from[at + STAT.ctimeSec]!;
+  s.ctimeNsec = from[at + STAT.ctimeNsec]!;
+  s.hasBirthtime = from[at + STAT.hasBirthtime]! !== 0;
+  s.birthtimeSec = from[at + STAT.birthtimeSec]!;
+  s.birthtimeNsec = from[at + STAT.birthtimeNsec]!;
+  s.attributes = from[at + STAT.attributes]!;
+  s.attributesMask = from[at + STAT.attributesMask]!;
 }

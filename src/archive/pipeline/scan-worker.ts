@@ -39,12 +39,16 @@ export function runScanWorker(data: ScanWorkerData): void {
       if (channel.get(PUBLISHED) - channel.get(RELEASED) < SLOTS) break;
       channel.sleep(seen);
     }
-    writer = new ScanWriter(channel.slot(channel.get(PUBLISHED)));
+    const published = channel.get(PUBLISHED);
+    looks = data.xattrs && published - channel.get(RELEASED) > 1;
+    writer = new ScanWriter(channel.slot(published));
     return true;
   };
+  // While the main thread has nothing to do, looking for attributes is left to it: so both end at the same time.
+  let looks = false;
   // A path's names of attributes; most have none, which is all that has to be known here.
   const attributes = (event: WalkEvent & { type: "entry" }): number => {
-    if (!data.xattrs) return XATTRS_UNKNOWN;
+    if (!looks) return XATTRS_UNKNOWN;
     const names = event.directory?.xattrNames(event.name === "" ? "." : event.name);
     return names?.length === 0 ? XATTRS_NONE : XATTRS_UNKNOWN;
   };

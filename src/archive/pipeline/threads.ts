@@ -37,7 +37,8 @@ export function startThread(
   onMessage?: (message: unknown) => void,
 ): Thread {
   // Nearly everything a worker allocates dies at once: a small young generation costs no time and saves 50 MB.
-  const resourceLimits = { maxYoungGenerationSizeMb: 4 };
+  // The walk keeps a directory's names for a while: collected as often, they would be moved again and again.
+  const resourceLimits = { maxYoungGenerationSizeMb: start.role === "scan" ? 16 : 4 };
   const worker = new Worker(entry(), {
     argv: [WORKER_MARK],
     workerData: { ...start, alcove: true },

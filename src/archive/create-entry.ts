@@ -1,0 +1,98 @@
+// What a backup keeps of a path until it is in the item stream.
+import type { FileStamp } from "../cache/files.ts";
+import type { CompressionSpec } from "../compress/index.ts";
+import { type AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
+import { fs, type Stat } from "../runtime/index.ts";
+import type { Item } from "./item.ts";
+import type { ItemEncoder } from "./item-encoder.ts";
+import type { PendingFile } from "./pipeline/pipeline.ts";
+
+export interface Entry {
+  path: string;
+  item: Item | undefined;
+  status: string | undefined;
+  problem: AlcoveWarning | undefined;
+  file: PendingFile | undefined;
+  pathHash: Uint8Array | undefined;
+  facts: FileStamp | undefined;
+  /** The first of several hard links, which carries the chunks. */
+  master: Entry | undefined;
+  failed: boolean;
+  parts: number;
+  /** Items of unchanged files, ready for the stream. */
+  run: Run | undefined;
+}
+
+/** Unchanged files one after another that have to wait for what was found before them. */
+export interface Run {
+  items: ItemEncoder;
+  count: number;
+  /** Where each is to be told of. */
+  paths: string[];
+}
+
+export function newEntry(path: string): Entry {
+  return {
+    path,
+    item: undefined,
+    status: undefined,
+    problem: undefined,
+    file: undefined,
+    pathHash: undefined,
+    facts: undefined,
+    master: undefined,
+    failed: false,
+    parts: 0,
+    run: undefined,
+  };
+}
+
+export function pendingFile(
+  path: string,
+  stat: { size: number; ino: number | bigint; mode: number; ctimeSec: number; ctimeNsec: number },
+  special: boolean,
+): PendingFile {
+  const { size, ino, mode, ctimeSec, ctimeNsec } = stat;
+  return {
+    request: { path, special, size, ino, mode, ctimeSec, ctimeNsec },
+    chunks: [],
+    done: false,
+    flags: 0,
+    fresh: undefined,
+    error: undefined,
+    written: 0,
+  };
+}
+
+export function factsOf(stat: Stat): FileStamp {
+  const { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec } = stat;
+  return { size, ino, ctimeSec, ctimeNsec, mtimeSec, mtimeNsec };
+}
+
+export function statIfThere(path: string, stat: Stat): Stat | undefined {
+  try {
+    return fs.lstat(path, stat);
+  } catch {
+    return undefined; // it went away after it was walked
+  }
+}
+
+export function statTarget(path: string): Stat | undefined {
+  try {
+    return fs.stat(path);
+  } catch {
+    return undefined; // a dangling symlink is archived as the symlink it is
+  }
+}
+
+export function problemOf(path: string, error: NonNullable<PendingFile["error"]>): AlcoveWarning {
+  if (error.code === "RACE") return new BackupRaceCondition(path);
+  return backupOSError(
+    path,
+    Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }),
+  );
+}
+
+export function largestEntry(chunk: number, compression: CompressionSpec): number {
+  return chunk + (chunk >> 6) + 65536 + (compression.name === "obfuscate" ? chunk : 0);
+}
