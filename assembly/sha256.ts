@@ -1,7 +1,7 @@
 // SHA-256 and HMAC-SHA256: Borg's chunk ids and MACs. Here: one message, HMAC, and the scheduling of many messages over
 // four or five lanes, where a lane takes the next message as soon as its own has ended. Chunks are independent, so
 // lanes have no serial dependency to wait for; it is what the pipeline uses. The rounds: sha256-rounds.mjs.
-import { compress1, compress4, compress5 } from "./sha256-rounds.generated";
+import { compress1, compress4, compress4c, compress5 } from "./sha256-rounds.generated";
 
 const IV = memory.data<u32>([
   0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
@@ -141,10 +141,12 @@ function beginOuter(tail: usize): void {
 
 // How many messages run at once: four, or five where the engine has registers for it.
 let lanes: usize = 4;
+let carrying = false;
 
-/** Chooses the variant: 4 or 5 messages at once. */
-export function sha256Lanes(n: usize): void {
+/** Chooses the variant: 4 or 5 messages at once; 4 with words of the schedule carried from round to round. */
+export function sha256Lanes(n: usize, carry: bool): void {
   lanes = n == 5 ? 5 : 4;
+  carrying = carry;
 }
 
 // Where the lane reads; an idle lane follows another one's data, and what it computes is not looked at.
@@ -185,8 +187,10 @@ function hashMany(table: usize, n: usize, out: usize, init: usize, before: u64, 
     }
     const spare = <usize>load<u32>(AT + (some << 2));
     const p0 = source(0, spare), p1 = source(1, spare), p2 = source(2, spare), p3 = source(3, spare);
-    if (lanes == 4 || load<u32>(PHASE, 16) == IDLE) compress4(LANES, p0, p1, p2, p3, blocks);
-    else compress5(LANES, FIFTH, p0, p1, p2, p3, load<u32>(AT, 16), blocks);
+    if (lanes == 4 || load<u32>(PHASE, 16) == IDLE) {
+      if (carrying) compress4c(LANES, p0, p1, p2, p3, blocks);
+      else compress4(LANES, p0, p1, p2, p3, blocks);
+    } else compress5(LANES, FIFTH, p0, p1, p2, p3, load<u32>(AT, 16), blocks);
     for (let k: usize = 0; k < lanes; k++) {
       const o = k << 2;
       if (load<u32>(PHASE + o) == IDLE) continue;

@@ -11,7 +11,7 @@ export interface CoreExports {
   buzhashScan4(table: number, p: number, lane: number, mask: number, list: number, room: number): number;
   sha256(p: number, n: number, out: number): void;
   sha256Many(table: number, n: number, out: number): void;
-  sha256Lanes(n: number): void;
+  sha256Lanes(n: number, carry: boolean): void;
   hmacSha256SetKey(slot: number, key: number, n: number): void;
   hmacSha256Many(slot: number, table: number, n: number, out: number): void;
   hmacSha256Outer(slot: number, table: number, n: number, out: number): void;

@@ -72,7 +72,7 @@ export class Core {
       },
     }).exports as unknown as CoreExports;
     this.memory = this.raw.memory;
-    this.raw.sha256Lanes(lanes.sha256);
+    this.raw.sha256Lanes(lanes.sha256 === 5 ? 5 : 4, lanes.sha256 === "4c");
     this.raw.blake2bLanes(lanes.blake2b === 5 ? 5 : 3, lanes.blake2b === "3c");
     this.u8 = new Uint8Array(this.memory.buffer as ArrayBuffer);
     this.u32 = new Uint32Array(this.memory.buffer as ArrayBuffer);

@@ -85,16 +85,21 @@ show("sha256", (bytes) =>
   }),
 );
 for (const key of [0, 20, 64, 100]) core.hmacSha256SetKey(slot, data, key);
-for (const lanes of [4, 5]) {
-  core.sha256Lanes(lanes);
+for (const [lanes, carry] of [
+  [4, false],
+  [4, true],
+  [5, false],
+]) {
+  core.sha256Lanes(lanes, carry);
   x = 1;
-  show(`sha256Many, ${lanes} lanes`, (bytes) => {
+  const name = `${lanes} lanes${carry ? ", carrying" : ""}`;
+  show(`sha256Many, ${name}`, (bytes) => {
     for (const n of [1, 2, 3, 4, 5, 6, 7, 11, 60]) {
       core.sha256Many(table, messages(n), out);
       bytes(out, 32 * n);
     }
   });
-  show(`hmacSha256Many, ${lanes} lanes`, (bytes) => {
+  show(`hmacSha256Many, ${name}`, (bytes) => {
     for (const n of [1, 3, 5, 60]) {
       core.hmacSha256Many(slot, table, messages(n), out);
       bytes(out, 32 * n);
