@@ -1,9 +1,21 @@
 // Trees for bench/pipeline.ts, the same bytes on every machine: (a) many small files like sources and documents,
-// (b) few large ones, compressible, incompressible and with regions of zeros, (d) empty and tiny files for the
-// scan alone. A change of 1 % rewrites every hundredth file.
+// (b) few large ones, compressible, incompressible and with regions of zeros, (c) four nearly equal root filesystems of
+// Debian for arm64, (d) empty and tiny files for the scan alone. A change of 1 % rewrites every hundredth file.
+import { execFileSync } from "node:child_process";
 import { createCipheriv } from "node:crypto";
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
+import { debian } from "../test/support/debian.ts";
 
 export interface Corpus {
   name: string;
@@ -143,6 +155,45 @@ function largeFiles(megabytes: number): Corpus {
   };
 }
 
+/** Regular files of a tree in the order of their names, relative. */
+function regularFiles(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(dir.length + 1))
+    .sort();
+}
+
+const COPIES = ["first", "second", "third", "fourth"];
+
+/** As machines of one kind are: the same packages, and a few files of each one's own. */
+function rootFilesystems(): Corpus | undefined {
+  const root = debian("arm64");
+  if (!root) return undefined;
+  const files = regularFiles(root);
+  const own = (copy: number): string[] => files.filter((_, i) => i % 50 === copy);
+  const bytes = Number(execFileSync("du", ["-sb", root], { encoding: "utf8" }).split("\t")[0]);
+  return {
+    name: "roots",
+    title: "4 root filesystems of Debian 12 for arm64",
+    files: COPIES.length * files.length,
+    bytes: COPIES.length * bytes,
+    make: (dir) => {
+      mkdirSync(dir, { recursive: true });
+      for (const [i, name] of COPIES.entries()) {
+        execFileSync("cp", ["-a", root, join(dir, name)]);
+        // Devices cannot be compared by reading them.
+        rmSync(join(dir, name, "dev"), { recursive: true, force: true });
+        for (const file of own(i)) appendFileSync(join(dir, name, file), `machine ${i}\n`);
+      }
+    },
+    change: (dir, round) => {
+      for (const [i, name] of COPIES.entries())
+        for (const file of files.filter((_, k) => k % 100 === 10 + i))
+          appendFileSync(join(dir, name, file), `round ${round}\n`);
+    },
+  };
+}
+
 function tinyFiles(files: number): Corpus {
   return {
     name: "tiny",
@@ -162,9 +213,24 @@ function tinyFiles(files: number): Corpus {
   };
 }
 
-/** @param quick sizes for a run of about two minutes */
-export function corpora(quick: boolean): Corpus[] {
-  return quick
-    ? [smallFiles(8_000, 20_000), largeFiles(32), tinyFiles(12_000)]
-    : [smallFiles(50_000, 22_000), largeFiles(400), tinyFiles(200_000)];
+const sizes = {
+  full: { small: [50_000, 22_000], large: 400, tiny: 200_000 },
+  quick: { small: [8_000, 20_000], large: 32, tiny: 12_000 },
+} as const;
+
+/** The corpora of these names, of small, large, roots and tiny; roots only where a Debian can be had.
+ *  @param quick sizes for a run of about two minutes */
+export function corpora(names: readonly string[], quick: boolean): Corpus[] {
+  const { small, large, tiny } = sizes[quick ? "quick" : "full"];
+  const known: Record<string, () => Corpus | undefined> = {
+    small: () => smallFiles(small[0], small[1]),
+    large: () => largeFiles(large),
+    roots: rootFilesystems,
+    tiny: () => tinyFiles(tiny),
+  };
+  return names.flatMap((name) => {
+    const make = known[name];
+    if (!make) throw new Error(`no corpus is named ${name}`);
+    return make() ?? [];
+  });
 }

@@ -14,6 +14,7 @@ export interface Row {
   step: string;
   alcove: Figures;
   borg: Figures;
+  restic?: Figures;
 }
 
 export interface Report {
@@ -22,6 +23,7 @@ export interface Report {
   runtime: string;
   alcove: string;
   borg: string;
+  restic?: string;
   runs: number;
   corpora: { name: string; title: string; files: number; bytes: number }[];
   rows: Row[];
@@ -32,8 +34,23 @@ export interface Report {
 const MiB = (kib: number): string => (kib / 1024).toFixed(0);
 
 export function table(report: Report): string {
-  const head = ["corpus", "mode", "step", "wall s", "borg", "×", "CPU s", "borg", "×", "MiB", "borg"];
-  const lines = report.rows.map(({ corpus, mode, step, alcove: a, borg: b }) => [
+  const head = [
+    "corpus",
+    "mode",
+    "step",
+    "wall s",
+    "borg",
+    "×",
+    "CPU s",
+    "borg",
+    "×",
+    "MiB",
+    "borg",
+    "restic s",
+    "×",
+    "MiB",
+  ];
+  const lines = report.rows.map(({ corpus, mode, step, alcove: a, borg: b, restic: r }) => [
     corpus,
     mode,
     step,
@@ -45,6 +62,7 @@ export function table(report: Report): string {
     (b.cpu / a.cpu).toFixed(2),
     MiB(a.memory),
     MiB(b.memory),
+    ...(r ? [r.wall.toFixed(2), (r.wall / a.wall).toFixed(2), MiB(r.memory)] : ["", "", ""]),
   ]);
   const width = head.map((h, i) => Math.max(h.length, ...lines.map((l) => l[i]!.length)));
   const line = (cells: string[]): string =>

@@ -1,10 +1,11 @@
-// npm run bench: whole commands side by side with real borg, in turns within one run, medians.
+// npm run bench: whole commands side by side with real borg, and with restic where it is installed (its own format and
+// compression, once a corpus), in turns within one run, medians.
 //   --quick            small corpora, one run: about two minutes
 //   --runs N           (3)
 //   --runtime PATH     what runs the program (the Node that runs this)
 //   --program PATH     the bundle (dist/alcove.mjs)
 //   --modes LIST       MODE/COMPRESSION separated by spaces ("repokey/lz4"; "all" for four of them)
-//   --corpora LIST     of small,large,tiny
+//   --corpora LIST     of small,large,roots,tiny
 //   --dir PATH         where to work (/dev/shm, else the temporary directory); needs three times the corpus
 //   --name NAME        of the files in bench/results
 // After every create real borg checks the repository, and what is extracted is compared with the source.
@@ -28,7 +29,10 @@ const runtime = option("runtime", process.execPath);
 const program = resolve(option("program", "dist/alcove.mjs"));
 const ALL_MODES = "none/lz4 repokey/lz4 repokey-blake2/lz4 repokey/zstd,3";
 const modes = option("modes", "repokey/lz4").replace(/^all$/, ALL_MODES).split(" ");
-const chosen = option("corpora", "small,large,tiny").split(",");
+const chosen = corpora(
+  option("corpora", quick ? "small,large,tiny" : "small,large,roots,tiny").split(","),
+  quick,
+);
 if (!existsSync(program)) throw new Error(`${program} is not there: npm run build`);
 const work = mkdtempSync(
   join(option("dir", existsSync("/dev/shm") ? "/dev/shm" : tmpdir()), "alcove-bench-"),
@@ -36,15 +40,19 @@ const work = mkdtempSync(
 process.once("exit", () => rmSync(work, { recursive: true, force: true }));
 process.once("SIGINT", () => process.exit(130));
 
-type Name = "alcove" | "borg";
-const names: readonly Name[] = ["alcove", "borg"];
-const command: Record<Name, string[]> = { alcove: [runtime, program], borg: ["borg"] };
+type Name = "alcove" | "borg" | "restic";
+const names = ["alcove", "borg"] as const;
+const command: Record<Name, string[]> = { alcove: [runtime, program], borg: ["borg"], restic: ["restic"] };
+const hasRestic = spawnSync("restic", ["version"]).status === 0;
 const env = (name: Name): NodeJS.ProcessEnv => ({
   ...process.env,
   BORG_BASE_DIR: join(work, `base-${name}`),
   BORG_PASSPHRASE: "benchmark",
   BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK: "yes",
   BORG_RELOCATED_REPO_ACCESS_IS_OK: "yes",
+  RESTIC_REPOSITORY: join(work, "repo-restic"),
+  RESTIC_PASSWORD: "benchmark",
+  RESTIC_CACHE_DIR: join(work, "base-restic"),
 });
 
 const found = new Map<string, Record<Name, Measured[]>>();
@@ -54,7 +62,7 @@ const sizes: Report["sizes"] = [];
 async function step(key: string, name: Name, args: string[], cwd: string, title = args[0]!): Promise<void> {
   const full = args.map((a) => a.replace("REPO", join(work, `repo-${name}`)));
   const result = await measure([...command[name], ...full], cwd, env(name));
-  const entry = found.get(`${key}\t${title}`) ?? { alcove: [], borg: [] };
+  const entry = found.get(`${key}\t${title}`) ?? { alcove: [], borg: [], restic: [] };
   entry[name].push(result);
   found.set(`${key}\t${title}`, entry);
   process.stderr.write(
@@ -129,6 +137,13 @@ async function run(corpus: Corpus, mode: string, round: number): Promise<void> {
     await step(key, name, create("two"), source, "unchanged create");
     borgChecks(name);
   }
+  const restic = async (title: string, args: string[], cwd: string): Promise<void> => {
+    if (hasRestic && mode === modes[0]) await step(key, "restic", args, cwd, title);
+  };
+  for (const d of ["repo-restic", "base-restic"]) rmSync(join(work, d), { recursive: true, force: true });
+  if (hasRestic) plain("restic", "init");
+  await restic("first create", ["backup", "."], source);
+  await restic("unchanged create", ["backup", "."], source);
   if (round === 0) {
     sizes.push({
       corpus: corpus.name,
@@ -142,6 +157,7 @@ async function run(corpus: Corpus, mode: string, round: number): Promise<void> {
     await step(key, name, create("three"), source, "1 % changed");
     borgChecks(name);
   }
+  await restic("1 % changed", ["backup", "."], source);
   for (const name of order) {
     const out = join(work, "out");
     rmSync(out, { recursive: true, force: true });
@@ -158,10 +174,17 @@ async function run(corpus: Corpus, mode: string, round: number): Promise<void> {
     await step(key, name, ["compact", "REPO"], work);
     borgChecks(name);
   }
+  await restic("extract", ["restore", "latest", "--target", join(work, "out")], work);
+  rmSync(join(work, "out"), { recursive: true, force: true });
+  await restic("list", ["ls", "-l", "latest"], work);
+  await restic("info", ["stats", "latest"], work);
+  await restic("check", ["check"], work);
+  await restic("check --verify-data", ["check", "--read-data"], work);
+  // Its prune deletes and compacts at once.
+  await restic("compact", ["forget", "--keep-last", "1", "--prune"], work);
 }
 
-for (const corpus of corpora(quick)) {
-  if (!chosen.includes(corpus.name)) continue;
+for (const corpus of chosen) {
   mkdirSync(join(work, corpus.name));
   corpus.make(join(work, corpus.name));
   for (const mode of modes) for (let round = 0; round < RUNS; round++) await run(corpus, mode, round);
@@ -187,12 +210,20 @@ const report: Report = {
   alcove: version(runtime, program, "--version"),
   borg: version("borg", "--version"),
   runs: RUNS,
-  corpora: corpora(quick).map(({ name, title, files, bytes }) => ({ name, title, files, bytes })),
+  ...(hasRestic && { restic: version("restic", "version") }),
+  corpora: chosen.map(({ name, title, files, bytes }) => ({ name, title, files, bytes })),
   rows: [...found].map(([key, figures]) => {
     const [corpus, mode, title] = key.split("\t") as [string, string, string];
     // Borg has one thread in any case: its first create is the peer of both of ours.
     const peer = figures.borg.length > 0 ? figures.borg : found.get(`${corpus}\t${mode}\tfirst create`)!.borg;
-    return { corpus, mode, step: title, alcove: middle(figures.alcove), borg: middle(peer) };
+    return {
+      corpus,
+      mode,
+      step: title,
+      alcove: middle(figures.alcove),
+      borg: middle(peer),
+      ...(figures.restic.length > 0 && { restic: middle(figures.restic) }),
+    };
   }),
   sizes,
 };

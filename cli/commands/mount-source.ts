@@ -44,6 +44,31 @@ export async function repositorySource(
       return undefined;
     }
   };
+  let scratch = new Uint8Array(0);
+  /** The same, where `take` gives memory for chunks: stored as they are they are decrypted to where they stay. */
+  const unpackInto = (
+    id: Uint8Array,
+    blob: Uint8Array,
+    take: (size: number) => Uint8Array,
+  ): Uint8Array | undefined => {
+    if (!objects.key.info.encrypted) return unpack(id, blob);
+    try {
+      let stored = false;
+      const packed = objects.key.decryptInto(blob, id, (length, head) => {
+        stored = head[0] === 0 && head[1] === 0;
+        if (stored) return take(length);
+        if (scratch.length < length) scratch = new Uint8Array(Math.ceil(length * 1.25));
+        return scratch.subarray(0, length);
+      });
+      const data = stored ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
+      objects.key.checkId(id, data);
+      return data;
+    } catch (e) {
+      if (!(e instanceof IntegrityError)) throw e;
+      warn(`chunk ${toHex(id)}: ${e.message}`);
+      return undefined;
+    }
+  };
   const missing = (id: Uint8Array): undefined => {
     warn(`chunk ${toHex(id)} is missing in the repository`);
     return undefined;
@@ -54,7 +79,7 @@ export async function repositorySource(
   if (repository instanceof LocalRepository) {
     await repository.prepare();
     const blobs = new Blobs(repository);
-    const chunk = (id: Uint8Array): Uint8Array | undefined => {
+    const chunk = (id: Uint8Array, take?: (size: number) => Uint8Array): Uint8Array | undefined => {
       let blob: Uint8Array;
       try {
         blob = blobs.get(id);
@@ -64,20 +89,24 @@ export async function repositorySource(
         warn(`chunk ${toHex(id)}: ${e.message}`);
         return undefined;
       }
-      return unpack(id, blob);
+      return take ? unpackInto(id, blob, take) : unpack(id, blob);
     };
     let batch: BatchOpener | undefined;
     /** Several at a time; whatever is not sound goes the way of single ones, which says what is wrong with it. */
-    const getChunksNow = (ids: readonly Uint8Array[]): (Uint8Array | undefined)[] => {
-      if (ids.length === 1) return [chunk(ids[0]!)];
+    const getChunksNow = (
+      ids: readonly Uint8Array[],
+      take?: (size: number) => Uint8Array,
+    ): (Uint8Array | undefined)[] => {
+      if (ids.length === 1) return [chunk(ids[0]!, take)];
       batch ??= new BatchOpener(objects.key.material, objects.core);
-      return batch.open(ids, blobs.inWindow(ids)).map((data, i) => data ?? chunk(ids[i]!));
+      const found = batch.open(ids, blobs.inWindow(ids), take);
+      return found.map((data, i) => data ?? chunk(ids[i]!, take));
     };
     return {
       archives: () => shown,
       itemChunks,
       getChunksNow,
-      getChunks: async (ids) => getChunksNow(ids),
+      getChunks: async (ids: readonly Uint8Array[]) => getChunksNow(ids),
     };
   }
   return {

@@ -41,7 +41,10 @@ export class BatchKeys {
    *  @returns bytes of its own, to be released when they were used */
   decrypt(counter: Uint8Array, ciphertexts: Uint8Array): Uint8Array {
     this.#iv.set(counter, this.#iv.length - IV_SIZE);
-    return createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv).update(ciphertexts);
+    const cipher = createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv);
+    const plaintexts = cipher.update(ciphertexts);
+    cipher.final(); // frees what the runtime has for it: Deno never does otherwise, Node at some collection
+    return plaintexts;
   }
 
   /** Writes message `i` into a table that the hashers take. @param table address of pairs of 32-bit words */

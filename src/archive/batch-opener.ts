@@ -51,11 +51,21 @@ export class BatchOpener {
 
   /** Plaintexts of those objects that verify; undefined for the others, which are not necessarily wrong.
    *  @param blobs as stored; they need not stay valid after the next one was taken
-   *  @param ids 32 bytes each, of the blob with the same index */
-  open(ids: readonly Uint8Array[], blobs: Iterable<Uint8Array | undefined>): (Uint8Array | undefined)[] {
+   *  @param ids 32 bytes each, of the blob with the same index
+   *  @param take gives the memory for a plaintext; each has memory of its own without it */
+  open(
+    ids: readonly Uint8Array[],
+    blobs: Iterable<Uint8Array | undefined>,
+    take?: (size: number) => Uint8Array,
+  ): (Uint8Array | undefined)[] {
     const found: (Uint8Array | undefined)[] = new Array(ids.length).fill(undefined);
     const keep: Keep = (i, at, length) => {
-      found[i] = this.#core.u8.slice(at, at + length);
+      const { u8 } = this.#core;
+      if (take) {
+        const memory = take(length);
+        memory.set(u8.subarray(at, at + length));
+        found[i] = memory;
+      } else found[i] = u8.slice(at, at + length);
     };
     let index = 0;
     for (const blob of blobs) {

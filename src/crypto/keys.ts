@@ -116,6 +116,15 @@ export class Key {
     return this.sealer.open(blob, id);
   }
 
+  /** As decrypt where objects are encrypted (info.encrypted), into memory that the caller has; see Sealer.openInto. */
+  decryptInto(
+    blob: Uint8Array,
+    id: Uint8Array,
+    room: (length: number, head: Uint8Array) => Uint8Array,
+  ): Uint8Array {
+    return this.sealer.openInto(blob, id, room);
+  }
+
   /** @throws IntegrityError if the decompressed data is not what the id names */
   checkId(id: Uint8Array, data: Uint8Array): void {
     this.sealer.checkId(id, data);

@@ -3,11 +3,12 @@
 // upper half is always zero; only the lower half is stored. The MAC covers IV and ciphertext, not the type.
 // Modes without encryption store TYPE and data. Workers get a KeyMaterial by message and make their own Sealer.
 
-import { createCipheriv, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { type Cipheriv, createCipheriv, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { createHasher, type HashKind } from "../core/hasher.ts";
 import { hmacKey, hmacSha256, sha256 } from "../core/host.ts";
 import { type Core, loadCore } from "../core/index.ts";
 import { IntegrityError } from "../errors.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 import { type KeyMode, type KeyModeInfo, keyMode, TYPE_PASSPHRASE } from "./modes.ts";
 
 /** Serialisable: may be posted to a worker. */
@@ -36,6 +37,8 @@ export function blocksOf(length: number): number {
 }
 
 const EMPTY = new Uint8Array(0);
+/** What is decrypted at a time where the memory for it is there. */
+const PIECE_BYTES = 64 << 10;
 // Counters above 2^53 blocks would be 128 PiB of data; a repository that claims so many is damaged or hostile.
 const MAX_BLOCK = Number.MAX_SAFE_INTEGER;
 
@@ -119,11 +122,20 @@ export class Sealer {
    *  names the object in errors: compare it with checkId after decompression.
    *  @throws IntegrityError on a wrong type, a short object or a MAC that does not verify */
   open(blob: Uint8Array, id?: Uint8Array): Uint8Array {
+    const cipher = this.#verified(blob, id);
+    if (!cipher) return blob.subarray(1);
+    const compressed = cipher.update(blob.subarray(ENVELOPE_SIZE));
+    cipher.final(); // gives nothing, but frees what the runtime has for the cipher: Deno never does otherwise
+    return compressed;
+  }
+
+  /** The cipher at the beginning of an object that was proved to be one, undefined where nothing is encrypted. */
+  #verified(blob: Uint8Array, id: Uint8Array | undefined): Cipheriv | undefined {
     const type = blob[0];
     const legacy = type === TYPE_PASSPHRASE && this.info.mode === "repokey";
     if (type !== this.info.type && !legacy)
       throw new IntegrityError(`Chunk ${name(id)}: invalid encryption envelope.`);
-    if (this.#encKey === undefined) return blob.subarray(1);
+    if (this.#encKey === undefined) return undefined;
     if (blob.length < ENVELOPE_SIZE) throw new IntegrityError(`Chunk ${name(id)}: the object is too short.`);
     const authenticated = blob.subarray(1 + MAC_SIZE);
     if (!timingSafeEqual(this.#mac(authenticated), blob.subarray(1, 1 + MAC_SIZE))) {
@@ -132,7 +144,30 @@ export class Sealer {
     // The stored IV goes in as bytes: what the MAC has proved is used whatever its size.
     this.#iv.fill(0, 0, 8);
     this.#iv.set(authenticated.subarray(0, IV_SIZE), 8);
-    return createCipheriv("aes-256-ctr", this.#encKey, this.#iv).update(authenticated.subarray(IV_SIZE));
+    return createCipheriv("aes-256-ctr", this.#encKey, this.#iv);
+  }
+
+  /** As open, of an encrypted mode, into memory that the caller has: decrypted in pieces that stay in the processor's
+   *  cache, without a buffer of the object's size.
+   *  @param room told how many bytes there are and which the first of them are; gives the memory for all of them */
+  openInto(
+    blob: Uint8Array,
+    id: Uint8Array | undefined,
+    room: (length: number, head: Uint8Array) => Uint8Array,
+  ): Uint8Array {
+    const cipher = this.#verified(blob, id);
+    if (!cipher) throw new IntegrityError(`Chunk ${name(id)}: is not encrypted.`);
+    const from = ENVELOPE_SIZE;
+    const length = blob.length - from;
+    let out: Uint8Array | undefined;
+    for (let at = 0; at < length || !out; at += PIECE_BYTES) {
+      const piece = cipher.update(blob.subarray(from + at, Math.min(from + at + PIECE_BYTES, blob.length)));
+      out ??= room(length, piece);
+      out.set(piece, at);
+      releaseBuffer(piece);
+    }
+    cipher.final();
+    return out;
   }
 
   #setIv(nonce: number, length: number): void {

@@ -40,6 +40,8 @@ export interface FileSystemOptions extends LoadOptions {
   /** Bytes of decrypted file chunks kept. */
   dataCacheBytes?: number;
   metadataCacheBytes?: number;
+  /** Chunks' memory is used again: what a method has returned is valid until begin() is called. */
+  reuseMemory?: boolean;
   /** Nanoseconds since the epoch: mtime of directories made up. */
   now: bigint;
 }
@@ -80,8 +82,8 @@ export class FileSystem {
     this.#source = source;
     this.#options = options;
     this.#times = [options.now];
-    this.#metadata = new ChunkCache(source, options.metadataCacheBytes ?? 2 * MIB);
-    this.#data = new ChunkCache(source, options.dataCacheBytes ?? 8 * MIB);
+    this.#metadata = new ChunkCache(source, options.metadataCacheBytes ?? 2 * MIB, options.reuseMemory);
+    this.#data = new ChunkCache(source, options.dataCacheBytes ?? 8 * MIB, options.reuseMemory);
     this.#loader = new Loader(source, this.tree, this.#metadata, options);
   }
 
@@ -108,6 +110,12 @@ export class FileSystem {
       const node = this.tree.add(ROOT, name, S_IFDIR | 0o755, SYNTHETIC, this.#times.length - 1);
       this.#pending.set(node, one);
     }
+  }
+
+  /** What was returned before is not read any more. To be called before each request (and reading ahead). */
+  begin(): void {
+    this.#data.settle();
+    this.#metadata.settle();
   }
 
   /** Makes sure that a directory's entries are known. */

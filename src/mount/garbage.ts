@@ -49,7 +49,15 @@ export function working(): void {
   timer.unref();
 }
 
+const idle: (() => void)[] = [];
+
+/** Has something done whenever the process is tidied up after work. */
+export function whenIdle(work: () => void): void {
+  idle.push(work);
+}
+
 function tidyNow(): void {
+  for (const work of idle) work();
   collect();
   releaseMemory();
 }

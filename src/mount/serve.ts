@@ -38,7 +38,7 @@ export interface ServeOptions {
  *  @throws AlcoveError where it cannot be mounted */
 export async function serveMount(source: MountSource, options: ServeOptions): Promise<boolean> {
   const { directory, mount, signal, log } = options;
-  const fs = new FileSystem(source, options.fileSystem);
+  const fs = new FileSystem(source, { ...options.fileSystem, reuseMemory: true });
   await fs.start();
   signal.throwIfAborted();
   const fd = await mountOn(directory, mount);

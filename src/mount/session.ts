@@ -130,6 +130,7 @@ export class FuseSession {
       // While nobody waits for an answer: what may be asked for next. Somebody whose answer has to be waited for
       // needs the event loop.
       if (got === 0 && this.#pending.size === 0) {
+        this.#fs.begin();
         if (this.#readTo && this.#fs.readAhead(this.#readTo)) continue;
         this.#readTo = 0;
         got = this.#device.receiveNow(buffer, LINGER_MS);
@@ -157,6 +158,7 @@ export class FuseSession {
       return;
     }
     this.requests++;
+    this.#fs.begin();
     try {
       this.#handle(header, buffer, view);
     } catch (e) {

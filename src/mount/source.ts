@@ -15,6 +15,8 @@ export interface MountSource {
   itemChunks(archive: MountArchive): Promise<Uint8Array[]>;
   /** Decrypted, verified chunks in the order of the ids; undefined where the repository has none or it is bad. */
   getChunks(ids: Uint8Array[]): Promise<(Uint8Array | undefined)[]>;
-  /** The same where that needs no waiting: saves a promise for each chunk. */
-  getChunksNow?(ids: readonly Uint8Array[]): (Uint8Array | undefined)[];
+  /** The same where that needs no waiting: saves a promise for each chunk.
+   *  @param take gives memory of a size, which is used for chunks where that saves other memory; chunks may begin
+   *  behind its beginning. Other chunks have memory of their own, which the caller may release. */
+  getChunksNow?(ids: readonly Uint8Array[], take?: (size: number) => Uint8Array): (Uint8Array | undefined)[];
 }

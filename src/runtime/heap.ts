@@ -14,10 +14,15 @@ export function keepHeapSmall(): void {
   }
 }
 
+/** What a buffer may have behind the view: Bun's ciphers make room for one more block. */
+const SLACK = 32;
+
 /** Gives back the memory of a buffer that nobody needs any more, where the runtime can and the view is all of it. Left to
  *  the garbage collector, which sees small objects only, 60 to 300 MB of such buffers gather in each thread. */
 export function releaseBuffer(view: Uint8Array): void {
   const { buffer } = view;
-  if (view.byteLength !== buffer.byteLength || !(buffer instanceof ArrayBuffer)) return;
+  // (Slices of Node's pool, which others have parts of, are at most half of it.)
+  const rest = buffer.byteLength - view.byteLength;
+  if (rest > SLACK || rest > view.byteLength / 2 || !(buffer instanceof ArrayBuffer)) return;
   (buffer as ArrayBuffer & { transfer?: (length: number) => ArrayBuffer }).transfer?.(0);
 }
