@@ -95,7 +95,6 @@ export function fstat(fd: number, into: Stat = new Stat()): Stat {
     : into.fromNode(nodeFs.fstatSync(fd, { bigint: true }));
 }
 
-/** The names of a directory with their inode numbers, ordered by these. */
 /** Whether a path, given as bytes, has no extended attribute and no ACL; false where that cannot be told. */
 export function hasNoXattrs(bytes: Uint8Array, from: number, to: number): boolean {
   const c = libc();
@@ -105,6 +104,7 @@ export function hasNoXattrs(bytes: Uint8Array, from: number, to: number): boolea
   return listAttributes(c, "llistxattr", c.address + PATH_A) === 0;
 }
 
+/** The names of a directory with their inode numbers, ordered by these. */
 export function scanDir(path: string): FsEntry[] {
   const directory = openDirectory(path);
   try {
