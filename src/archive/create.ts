@@ -17,37 +17,18 @@ import { fsEncode } from "../format/bytes.ts";
 import { normPath } from "../format/paths.ts";
 import { fs, libc, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
-import {
-  isDevice,
-  isDirectory,
-  isFifo,
-  isHardlinkable,
-  isRegular,
-  isSpecial,
-  isSymlink,
-  S_IFBLK,
-  S_IFMT,
-  S_IFREG,
-} from "./constants.ts";
-import {
-  type Entry,
-  factsOf,
-  largestEntry,
-  newEntry,
-  pendingFile,
-  problemOf,
-  statIfThere,
-  statTarget,
-} from "./create-entry.ts";
+import { isDirectory, S_IFREG } from "./constants.ts";
+import { type Entry, largestEntry, newEntry, pendingFile, problemOf, statIfThere } from "./create-entry.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { ItemEncoder, type PlainFile } from "./item-encoder.ts";
-import { type CapturedAttrs, type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
-import { archivedPath, stripPrefixOf } from "./paths.ts";
+import { ItemMaker } from "./item-maker.ts";
+import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
+import { stripPrefixOf } from "./paths.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
-import { type ScanEvent, ScanReader, XATTRS_NONE } from "./pipeline/scan-channel.ts";
+import { type ScanEvent, ScanReader } from "./pipeline/scan-channel.ts";
 import type { Statistics } from "./stats.ts";
 import { UnchangedFiles } from "./unchanged.ts";
 import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
@@ -82,9 +63,6 @@ const MAX_QUEUE = 4096;
 const RUN_ITEMS = 16;
 const RUN_BYTES = 4096;
 const SCAN_AHEAD_FILES = 4096;
-const NO_NAMES: readonly string[] = [];
-
-type FoundEntry = (WalkEvent | ScanEvent) & { type: "entry" };
 
 export class Creator {
   readonly #writer: ArchiveWriter;
@@ -95,7 +73,7 @@ export class Creator {
   readonly #collector: MetadataCollector;
   readonly #queue: Entry[] = [];
   #head = 0;
-  readonly #hardlinks = new Map<string, Entry>();
+  readonly #maker: ItemMaker;
   #lastCheckpoint = performance.now();
   #currentPath = "";
 
@@ -105,6 +83,8 @@ export class Creator {
     this.#files = files;
     this.#options = options;
     this.#collector = new MetadataCollector(options.capture);
+    const unchanged = files && ((entry: Entry, item: Item, stat: Stat) => this.#unchanged(entry, item, stat));
+    this.#maker = new ItemMaker(this.#collector, options.readSpecial, unchanged);
     const { material } = writer.manifest.key;
     const largestChunk =
       options.chunker.algo === "fixed"
@@ -270,7 +250,7 @@ export class Creator {
     else if (this.#options.walk.dryRun) entry.status = isDirectory(event.stat.mode) ? undefined : "-";
     else {
       try {
-        this.#process(entry, event, prefix);
+        this.#maker.make(entry, event, prefix);
       } catch (e) {
         if (!(e as NodeJS.ErrnoException).code) throw e;
         entry.problem = backupOSError(event.path, e as NodeJS.ErrnoException);
@@ -295,76 +275,6 @@ export class Creator {
       await this.#pipeline.flush(true);
       await this.#advance();
     }
-  }
-
-  #process(entry: Entry, event: FoundEntry, prefix: string | undefined): void {
-    let { stat } = event;
-    const path = archivedPath(event.path, prefix);
-    if (path === undefined) {
-      entry.status = "x";
-      return;
-    }
-    let { mode } = stat;
-    let follow = false;
-    if (this.#options.readSpecial && isSymlink(mode)) {
-      const target = statTarget(event.path);
-      if (target && isSpecial(target.mode)) {
-        stat = target;
-        mode = target.mode;
-        follow = true;
-      }
-    }
-    const special = this.#options.readSpecial && isSpecial(mode);
-    // One object from the start, and the same fields first in every item.
-    const item = this.#collector.statSimpleAttrs(stat) as CapturedAttrs & { path: string } & Item;
-    item.path = path;
-    if (isDirectory(mode)) {
-      this.#extended(item, event, stat);
-      entry.item = item;
-      return; // its status follows when the walk leaves it
-    }
-    if (isSymlink(mode)) {
-      item.source = fs.readlink(event.path);
-      entry.status = "s";
-    } else if (!isRegular(mode) && !special) {
-      if (!isFifo(mode) && !isDevice(mode)) return; // sockets, doors: not archived
-      entry.status = isFifo(mode) ? "f" : (mode & S_IFMT) === S_IFBLK ? "b" : "c";
-      if (isDevice(mode)) item.rdev = stat.rdev;
-    }
-    const linked = stat.nlink > 1 && isHardlinkable(mode);
-    if (linked) {
-      const key = `${stat.dev}:${stat.ino}`;
-      const master = this.#hardlinks.get(key);
-      if (master && !master.failed) {
-        item.source = master.item!.path;
-        entry.master = master;
-        entry.status = "h";
-      } else {
-        this.#hardlinks.set(key, entry);
-      }
-    }
-    this.#extended(item, event, stat);
-    entry.item = item;
-    if (isSymlink(mode)) return;
-    if (!entry.master) item.hardlink_master = linked;
-    if (!isRegular(mode) && !special) return;
-    if (special) item.mode = S_IFREG | (mode & 0o7777);
-    if (!entry.master) {
-      if (!special && this.#files) {
-        if (this.#unchanged(entry, item, stat)) return;
-      } else entry.status = "A"; // nothing knows about it
-    }
-    entry.facts = factsOf(stat);
-    if (entry.master) return;
-    entry.file = pendingFile(event.path, stat, special || follow);
-  }
-
-  #extended(item: Item, event: FoundEntry, stat: Stat): void {
-    // The scanner lists attribute names for less than a call that looks for each.
-    let names: readonly string[] | undefined;
-    if ("xattrs" in event) names = event.xattrs === XATTRS_NONE ? NO_NAMES : undefined;
-    else if (event.directory && event.name !== "") names = event.directory.xattrNames(event.name);
-    Object.assign(item, this.#collector.statExtAttrs(stat, event.path, undefined, names));
   }
 
   /** Takes the chunks from the files cache if the file is unchanged and all its chunks are still there. */

@@ -19,7 +19,8 @@ import {
   POKE,
   STOP,
 } from "./channel.ts";
-import { Engine, type EngineSetup, type OutputSlot } from "./engine.ts";
+import { Engine } from "./engine.ts";
+import type { EngineSetup, OutputSlot } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
 import { readJob } from "./messages.ts";
 

@@ -5,31 +5,26 @@
 //
 // Small files are gathered until the buffer is full, so that the hash kernels get many independent chunks at
 // once; larger ones go through the buffer window by window. Cut points never depend on that.
-import { type Chunker, type ChunkerParams, createChunker } from "../../chunker/index.ts";
-import type { CompressionSpec } from "../../compress/index.ts";
-import type { Choice } from "../../core/choose.ts";
+import { type Chunker, createChunker } from "../../chunker/index.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import type { Core } from "../../core/index.ts";
-import type { KeyMaterial } from "../../crypto/material.ts";
 import type { FileRange } from "../../runtime/holes.ts";
 import { idHasherKind } from "../ids.ts";
+import type { EngineSetup, FileSource, OutputSlot } from "./engine-setup.ts";
 import {
   align4,
   CHANGED,
-  CHUNK_RECORD_BYTES,
   END_RECORD_BYTES,
-  type FilesChanged,
   FRESH_STAT,
   type FreshStat,
   RECORD_END,
-  RECORD_ERROR,
   RECORD_KNOWN,
   RECORD_NEW,
   type ReadRequest,
-  writeFreshStat,
 } from "./messages.ts";
 import { RecentIds } from "./recent.ts";
+import { errorText, writeChunk, writeEnd, writeError } from "./records.ts";
 import { ChunkSealing } from "./sealing.ts";
 
 const MAX_BATCH_CHUNKS = 512;
@@ -39,44 +34,6 @@ const RECENT_LIMIT = 1 << 14;
 // first part, large ones are read on by this much at a time, and a slot is handed over long before it is full.
 const READ_BYTES = 4 << 20;
 const SLOT_BYTES = 1 << 20;
-
-/** How the engine reaches files; src/runtime gives the real one. */
-export interface FileSource {
-  /** Opens for reading without following a final symlink, unless `special`. Throws errors with .code. */
-  open(path: string, special: boolean): number;
-  /** Into one of two objects that are used again and again. */
-  fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
-  /** Reads into the view at the file's position; 0 at the end. */
-  read(fd: number, into: Uint8Array): number;
-  close(fd: number): void;
-  /** Data and holes from an offset on; undefined where they cannot be told. The position is at the start then. */
-  ranges(fd: number, from: number): FileRange[] | undefined;
-  seek(fd: number, position: number): void;
-}
-
-/** Everything a worker needs to know, serialisable. */
-export interface EngineSetup {
-  material: KeyMaterial;
-  compression: CompressionSpec;
-  chunker: ChunkerParams;
-  index: HashIndexShare;
-  filesChanged: FilesChanged;
-  /** --sparse: holes are not read. Only with the fixed chunker, as in Borg. */
-  sparse: boolean;
-  choice: Choice;
-  /** Bytes of the largest compressed chunk there can be. */
-  largestBlob: number;
-  /** Bytes of the read buffer; at least twice the largest chunk. */
-  bufferBytes: number;
-}
-
-/** One output slot as the engine fills it. */
-export interface OutputSlot {
-  entries: Uint8Array;
-  view: DataView;
-  entryPos: number;
-  recordPos: number;
-}
 
 /** What the driver must do before the engine is resumed: publish the slot and set a new one, grant nonces, or
  *  set the next piece of input (runStream only). */
@@ -496,30 +453,11 @@ export class Engine {
       this.slot.entryPos += entries.length;
     }
     for (const plan of this.#planned) {
-      if (plan.file) this.#endRecord(plan.file);
-      else this.#chunkRecord(plan.kind, plan.length, plan.entryBytes, plan.idAt);
+      if (plan.file) writeEnd(this.slot, plan.file.flags, plan.file.stat);
+      else writeChunk(this.slot, plan.kind, plan.length, plan.entryBytes, this.#core.u8, plan.idAt);
     }
     this.#planned.length = 0;
     if (this.slot.entryPos >= SLOT_BYTES) yield "slot";
-  }
-
-  #chunkRecord(kind: number, size: number, entryBytes: number, idAt: number): void {
-    const { view } = this.slot;
-    const p = this.slot.recordPos;
-    view.setUint32(p, kind, true);
-    view.setUint32(p + 4, size, true);
-    view.setUint32(p + 8, entryBytes, true);
-    new Uint8Array(view.buffer, view.byteOffset + p + 12, 32).set(this.#core.u8.subarray(idAt, idAt + 32));
-    this.slot.recordPos = p + CHUNK_RECORD_BYTES;
-  }
-
-  #endRecord(file: BatchFile): void {
-    const { view } = this.slot;
-    const p = this.slot.recordPos;
-    view.setUint32(p, RECORD_END, true);
-    view.setUint32(p + 4, file.flags, true);
-    if (file.stat) writeFreshStat(view, p + 8, file.stat);
-    this.slot.recordPos = p + END_RECORD_BYTES;
   }
 
   *#fail(cause: unknown): Generator<Need, void> {
@@ -527,16 +465,9 @@ export class Engine {
     yield* this.#flush();
     const e = cause as NodeJS.ErrnoException;
     if (!e.code) throw cause;
-    const text = new TextEncoder()
-      .encode([e.code, e.syscall ?? "read", e.message].join("\0"))
-      .subarray(0, 4096);
+    const text = errorText(e.code, e.syscall ?? "read", e.message);
     if (this.slot.recordPos + 8 + text.length + 4 > this.slot.view.byteLength) yield "slot";
-    const { view } = this.slot;
-    const p = this.slot.recordPos;
-    view.setUint32(p, RECORD_ERROR, true);
-    view.setUint32(p + 4, text.length, true);
-    new Uint8Array(view.buffer, view.byteOffset + p + 8, text.length).set(text);
-    this.slot.recordPos = align4(p + 8 + text.length);
+    writeError(this.slot, text);
   }
 }
 

@@ -2,7 +2,7 @@
 // where that is allowed, and the metadata of an open file with full nanoseconds.
 import { closeSync, readSync } from "node:fs";
 import { fs, holes, Stat } from "../../runtime/index.ts";
-import type { FileSource } from "./engine.ts";
+import type { FileSource } from "./engine-setup.ts";
 
 export function fileSource(): FileSource {
   const stats = [new Stat(), new Stat()] as const;

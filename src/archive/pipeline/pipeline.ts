@@ -17,7 +17,8 @@ import {
   OUT_SLOTS,
   STOP,
 } from "./channel.ts";
-import { Engine, type EngineSetup, type Need } from "./engine.ts";
+import { Engine, type Need } from "./engine.ts";
+import type { EngineSetup } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
 import {
   align4,

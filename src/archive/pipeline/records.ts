@@ -1,0 +1,56 @@
+// The records that an engine writes beside its entries: what became of each file's chunks, and of the file.
+import type { OutputSlot } from "./engine-setup.ts";
+import {
+  align4,
+  CHUNK_RECORD_BYTES,
+  END_RECORD_BYTES,
+  type FreshStat,
+  RECORD_END,
+  RECORD_ERROR,
+  writeFreshStat,
+} from "./messages.ts";
+
+const MOST_TEXT = 4096;
+
+/** A chunk that is known or new. @param idAt where its id lies in `memory` */
+export function writeChunk(
+  slot: OutputSlot,
+  kind: number,
+  size: number,
+  entryBytes: number,
+  memory: Uint8Array,
+  idAt: number,
+): void {
+  const { view } = slot;
+  const p = slot.recordPos;
+  view.setUint32(p, kind, true);
+  view.setUint32(p + 4, size, true);
+  view.setUint32(p + 8, entryBytes, true);
+  new Uint8Array(view.buffer, view.byteOffset + p + 12, 32).set(memory.subarray(idAt, idAt + 32));
+  slot.recordPos = p + CHUNK_RECORD_BYTES;
+}
+
+/** The end of a file that was read. */
+export function writeEnd(slot: OutputSlot, flags: number, stat: FreshStat | undefined): void {
+  const { view } = slot;
+  const p = slot.recordPos;
+  view.setUint32(p, RECORD_END, true);
+  view.setUint32(p + 4, flags, true);
+  if (stat) writeFreshStat(view, p + 8, stat);
+  slot.recordPos = p + END_RECORD_BYTES;
+}
+
+/** What writeError takes, of bounded length. */
+export function errorText(code: string, syscall: string, message: string): Uint8Array {
+  return new TextEncoder().encode([code, syscall, message].join("\0")).subarray(0, MOST_TEXT);
+}
+
+/** The end of a file that could not be read. */
+export function writeError(slot: OutputSlot, text: Uint8Array): void {
+  const { view } = slot;
+  const p = slot.recordPos;
+  view.setUint32(p, RECORD_ERROR, true);
+  view.setUint32(p + 4, text.length, true);
+  new Uint8Array(view.buffer, view.byteOffset + p + 8, text.length).set(text);
+  slot.recordPos = align4(p + 8 + text.length);
+}
