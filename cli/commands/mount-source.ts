@@ -9,9 +9,11 @@ import { decompress } from "../../src/compress/index.ts";
 import { IntegrityError, ObjectNotFound } from "../../src/errors.ts";
 import { toHex } from "../../src/format/bytes.ts";
 import type { MountArchive, MountSource } from "../../src/mount/source.ts";
+import { MAX_OBJECT_SIZE } from "../../src/repository/constants.ts";
 import { HEADER_SIZE, ID_SIZE, PUT_HEADER_SIZE, TAG_PUT, u32 } from "../../src/repository/entry.ts";
 import { LocalRepository } from "../../src/repository/local.ts";
 import { Segments } from "../../src/repository/segments.ts";
+import { releaseBuffer } from "../../src/runtime/heap.ts";
 
 export interface RepositoryArchive extends MountArchive {
   info: ArchiveInfo;
@@ -135,6 +137,8 @@ class Blobs {
   readonly #window = new Uint8Array(WINDOW_BYTES);
   readonly #header = new Uint8Array(PUT_HEADER_SIZE);
   #reused = new Uint8Array(0);
+  /** The last object that was too large for it. */
+  #own: Uint8Array | undefined;
   #filled = 0;
   #segment = -1;
   #base = 0;
@@ -146,6 +150,8 @@ class Blobs {
 
   /** A view that is valid until the next object is asked for. @throws ObjectNotFound, IntegrityError */
   get(id: Uint8Array): Uint8Array {
+    if (this.#own) releaseBuffer(this.#own);
+    this.#own = undefined;
     const at = this.#repository.objectLocation(id);
     if (!at) return this.#repository.getSync(id);
     const known = at.segment === this.#segment ? this.#cut(at.offset, id) : undefined;
@@ -189,11 +195,16 @@ class Blobs {
     const header = this.#header;
     if (handle.read(header, offset) < PUT_HEADER_SIZE) return undefined;
     const size = u32(header, 4);
-    if (size > REUSED_BYTES) return undefined;
-    if (this.#reused.length < size) this.#reused = new Uint8Array(Math.min(REUSED_BYTES, size * 1.25));
-    return handle.read(this.#reused.subarray(0, size), offset) < size
+    if (size > MAX_OBJECT_SIZE) return undefined;
+    if (size > REUSED_BYTES) this.#own = new Uint8Array(size);
+    else if (this.#reused.length < size) {
+      releaseBuffer(this.#reused);
+      this.#reused = new Uint8Array(Math.min(REUSED_BYTES, Math.ceil(size * 1.25)));
+    }
+    const memory = this.#own ?? this.#reused;
+    return handle.read(memory.subarray(0, size), offset) < size
       ? undefined
-      : soundObject(this.#reused, 0, size, id);
+      : soundObject(memory, 0, size, id);
   }
 }
 

@@ -2,7 +2,7 @@
 // want the same chunk at once wait for one read. A chunk that is not there is remembered as missing, too.
 import { releaseBuffer } from "../runtime/heap.ts";
 import { ChunkMemory } from "./chunk-memory.ts";
-import { decrypted, whenIdle } from "./garbage.ts";
+import { decrypted, whenTidying } from "./garbage.ts";
 import type { MountSource } from "./source.ts";
 
 /** The 32 bytes of an id as a string with one character a byte: a key for a Map. */
@@ -39,7 +39,7 @@ export class ChunkCache {
     const memory = new ChunkMemory();
     this.#memory = memory;
     this.#take = (size) => memory.take(size);
-    whenIdle(() => memory.trim());
+    whenTidying(() => memory.trim());
   }
 
   /** Chunks that were got before are not read any more: memory of those that are gone is used again. */

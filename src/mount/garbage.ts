@@ -6,21 +6,34 @@ import { releaseMemory } from "./resident.ts";
 
 /** Bytes decrypted between two collections. */
 const EVERY = 16 << 20;
+/** What a request counts for: objects of a few hundred bytes to 2 KB, of which the old generation gets some. */
+const A_REQUEST = 8192;
 /** How often what is resident is looked after while there is work, in milliseconds. */
-const TIDY_MS = 1000;
+const TIDY_MS = 500;
 
 let collector: (() => void) | undefined | null = null;
 let sinceLast = 0;
 let scheduled = false;
 let tidying = false;
 let busy = false;
+const spares: (() => void)[] = [];
+
+/** Has something done whenever memory is given back. */
+export function whenTidying(work: () => void): void {
+  spares.push(work);
+}
 
 function collect(): void {
   if (collector === null) collector = findCollector();
   collector?.();
 }
 
-/** Counts bytes that were decrypted, and collects between two requests. */
+/** Counts a request. */
+export function answered(): void {
+  decrypted(A_REQUEST);
+}
+
+/** Counts bytes that were decrypted to memory of their own, and collects between two requests. */
 export function decrypted(bytes: number): void {
   sinceLast += bytes;
   if (sinceLast < EVERY || scheduled) return;
@@ -38,8 +51,10 @@ export function working(): void {
   if (tidying) return;
   tidying = true;
   const timer = setInterval(() => {
-    if (busy) releaseMemory();
-    else {
+    if (busy) {
+      for (const work of spares) work();
+      releaseMemory();
+    } else {
       tidyNow();
       clearInterval(timer);
       tidying = false;
@@ -49,15 +64,8 @@ export function working(): void {
   timer.unref();
 }
 
-const idle: (() => void)[] = [];
-
-/** Has something done whenever the process is tidied up after work. */
-export function whenIdle(work: () => void): void {
-  idle.push(work);
-}
-
 function tidyNow(): void {
-  for (const work of idle) work();
+  for (const work of spares) work();
   collect();
   releaseMemory();
 }

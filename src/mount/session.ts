@@ -5,7 +5,7 @@
 import { errno, IN_HEADER, initFlag, OUT_HEADER, opcode, openFlag } from "./constants.ts";
 import type { Device } from "./device.ts";
 import { type FileSystem, FsError, type Maybe } from "./filesystem.ts";
-import { working } from "./garbage.ts";
+import { answered, working } from "./garbage.ts";
 import { writeEntries } from "./listing.ts";
 import {
   ProtocolError,
@@ -158,6 +158,7 @@ export class FuseSession {
       return;
     }
     this.requests++;
+    answered();
     this.#fs.begin();
     try {
       this.#handle(header, buffer, view);
