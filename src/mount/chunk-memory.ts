@@ -6,7 +6,7 @@ import { releaseBuffer } from "../runtime/heap.ts";
 /** Of small chunks; a chunk of more than half of it is a large one. */
 const BLOCK = 256 << 10;
 /** Most bytes of blocks that are kept for the next chunks while nothing is in them. */
-const MOST_FREE = 3 << 20;
+const MOST_FREE = 2 << 20;
 
 interface Block {
   memory: Uint8Array;

@@ -8,6 +8,8 @@ import { releaseMemory } from "./resident.ts";
 const EVERY = 16 << 20;
 /** What a request counts for: objects of a few hundred bytes to 2 KB, of which the old generation gets some. */
 const A_REQUEST = 8192;
+/** What comes on top for each byte of a directory's entries. */
+const GARBAGE_PER_BYTE = 4;
 /** How often what is resident is looked after while there is work, in milliseconds. */
 const TIDY_MS = 500;
 
@@ -28,9 +30,9 @@ function collect(): void {
   collector?.();
 }
 
-/** Counts a request. */
-export function answered(): void {
-  decrypted(A_REQUEST);
+/** Counts a request. @param entries bytes of directory entries in its answer */
+export function answered(entries = 0): void {
+  decrypted(A_REQUEST + GARBAGE_PER_BYTE * entries);
 }
 
 /** Counts bytes that were decrypted to memory of their own, and collects between two requests. */
@@ -42,6 +44,8 @@ export function decrypted(bytes: number): void {
     scheduled = false;
     sinceLast = 0;
     collect();
+    // The collector itself has touched 10 MB of the program's code.
+    giveBack();
   });
 }
 
@@ -51,10 +55,8 @@ export function working(): void {
   if (tidying) return;
   tidying = true;
   const timer = setInterval(() => {
-    if (busy) {
-      for (const work of spares) work();
-      releaseMemory();
-    } else {
+    if (busy) giveBack();
+    else {
       tidyNow();
       clearInterval(timer);
       tidying = false;
@@ -64,10 +66,14 @@ export function working(): void {
   timer.unref();
 }
 
-function tidyNow(): void {
+function giveBack(): void {
   for (const work of spares) work();
-  collect();
   releaseMemory();
+}
+
+function tidyNow(): void {
+  collect();
+  giveBack();
 }
 
 /** Gives back what starting or loading has left behind, when who waits for an answer has it. */

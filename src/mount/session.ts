@@ -340,7 +340,10 @@ export class FuseSession {
     const used = writeEntries(this.#fs, this.#answer, this.#view, range);
     if (typeof used !== "number") this.#finish(h, used, () => this.#entries(h, offset, size));
     else if (used < 0) this.#error(h, errno.EINVAL);
-    else this.#send(h, used);
+    else {
+      answered(used);
+      this.#send(h, used);
+    }
   }
 
   /** A value whose length the caller may only be asking for. */

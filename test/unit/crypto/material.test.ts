@@ -62,6 +62,27 @@ describe.each(KEY_MODES.map((m) => m.mode))("sealer, %s", (mode) => {
   });
 });
 
+test("decrypting in pieces into the caller's memory gives the same, and nothing that does not verify", () => {
+  for (const mode of ["repokey", "keyfile-blake2"] as const) {
+    const sealer = new Sealer(material(mode));
+    for (const size of [0, 1, 16, 65535, 65536, 65537, 200_001]) {
+      const data = randomBytes(size);
+      const blob = sealer.seal(data, 2 ** 32 - 3);
+      const memory = new Uint8Array(size + 10);
+      const opened = sealer.openInto(blob, undefined, (length, head) => {
+        expect(length).toBe(size);
+        expect(Buffer.compare(head, data.subarray(0, head.length))).toBe(0);
+        return memory.subarray(5, 5 + length);
+      });
+      expect(opened.buffer).toBe(memory.buffer);
+      expect(Buffer.compare(opened, data)).toBe(0);
+      blob[blob.length - 1]! ^= 1;
+      const never = () => expect.unreachable("memory for what is not authentic");
+      expect(() => sealer.openInto(blob, undefined, never)).toThrow(IntegrityError);
+    }
+  }
+});
+
 test("every single bit flip behind the type byte fails the MAC", () => {
   for (const mode of ["repokey", "repokey-blake2"] as const) {
     const sealer = new Sealer(material(mode));
