@@ -37,6 +37,8 @@ const STEPS = LONG ? 400 : 220;
 /** Steps from one verification to the next. */
 const EVERY = 55;
 const MOST_ARCHIVES = 12;
+/** Of an archive of these sources, compressed: no more. */
+const ITEMS_BYTES = LONG ? 8192 : 0;
 
 /** The same for all archives: what a files cache knows is not cut anew, and each computer knows other files. */
 const CHUNKER = "10,15,12,63";
@@ -197,7 +199,7 @@ class Life {
       ["--recompress", "if-different", "-C", "zlib,3"],
       [
         "--chunker-params",
-        `10,${14 + dice.below(4)},${11 + (this.#created++ % 2)},${2 * (this.#created % 50) + 63}`,
+        `10,${14 + dice.below(4)},${11 + (this.#created++ % 2)},${2 * (this.#created % 50) + 65}`,
       ],
     ]);
     await this.#both(["recreate", ...options, `REPO::${name}`]);
@@ -256,10 +258,13 @@ class Life {
   }
 
   /** Where one segment had just more to free than the threshold, and its twin just less, another compaction without a
-   *  threshold has to show that this is all. */
+   *  threshold has to show that this is all. Item streams may differ: after recompression a cache that was made from
+   *  another computer's archives knows the compressed sizes of before, and so do the items of the next backup. */
   async #compareSizes(): Promise<void> {
-    const difference = (): number =>
-      Math.abs(dataBytes(this.box.path("repo")) / dataBytes(this.box.path("twin")) - 1);
+    const difference = (): number => {
+      const [ours, borgs] = [dataBytes(this.box.path("repo")), dataBytes(this.box.path("twin"))];
+      return Math.max(0, Math.abs(ours - borgs) - this.#archives.size * ITEMS_BYTES) / borgs;
+    };
     if (difference() >= 0.01) await this.#both(["compact", "--threshold", "0", "REPO"]);
     expect(difference(), this.#log.join("\n")).toBeLessThan(0.01);
     this.compared++;
