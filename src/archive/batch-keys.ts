@@ -1,7 +1,8 @@
 // What opening many objects at a time needs of a repository's keys: the hashers of MACs and ids, which take a table of
 // messages in the core's memory, and one AES call for neighbours whose counters follow each other.
-import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import { createSecretKey, type KeyObject } from "node:crypto";
 import { createHasher, type Hasher } from "../core/hasher.ts";
+import { aes256ctr } from "../core/host.ts";
 import type { Core } from "../core/index.ts";
 import { IV_SIZE, type KeyMaterial } from "../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
@@ -41,10 +42,7 @@ export class BatchKeys {
    *  @returns bytes of its own, to be released when they were used */
   decrypt(counter: Uint8Array, ciphertexts: Uint8Array): Uint8Array {
     this.#iv.set(counter, this.#iv.length - IV_SIZE);
-    const cipher = createCipheriv("aes-256-ctr", this.#cipherKey!, this.#iv);
-    const plaintexts = cipher.update(ciphertexts);
-    cipher.final(); // frees what the runtime has for it: Deno never does otherwise, Node at some collection
-    return plaintexts;
+    return aes256ctr(this.#cipherKey!, this.#iv, ciphertexts);
   }
 
   /** Writes message `i` into a table that the hashers take. @param table address of pairs of 32-bit words */

@@ -2,7 +2,8 @@
 // PBKDF2-HMAC-SHA256 derives from the passphrase (AES-256-CTR, IV zero, fresh salt each time), in a msgpack
 // envelope, in base64 lines of 70. Borg's docs/internals/data-structures.rst, "Key files".
 
-import { createCipheriv, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
+import { createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
+import { aes256ctr } from "../core/host.ts";
 import { AlcoveError, IntegrityError } from "../errors.ts";
 import { equalSecret, toHex } from "../format/bytes.ts";
 import { pack, unpack } from "../format/msgpack.ts";
@@ -60,7 +61,7 @@ function derive(passphrase: string, salt: Uint8Array, iterations: number): Buffe
 }
 
 function aes(key: Uint8Array, data: Uint8Array): Uint8Array {
-  return createCipheriv("aes-256-ctr", key, new Uint8Array(16)).update(data);
+  return aes256ctr(key, new Uint8Array(16), data);
 }
 
 /** The secrets of a blob, undefined if the passphrase is wrong.

@@ -5,7 +5,7 @@
 
 import { type Cipheriv, createCipheriv, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { createHasher, type HashKind } from "../core/hasher.ts";
-import { hmacKey, hmacSha256, sha256 } from "../core/host.ts";
+import { aes256ctr, hmacKey, hmacSha256, sha256 } from "../core/host.ts";
 import { type Core, loadCore } from "../core/index.ts";
 import { IntegrityError } from "../errors.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
@@ -110,10 +110,9 @@ export class Sealer {
       return total;
     }
     this.#setIv(nonce, compressed.length);
-    const cipher = createCipheriv("aes-256-ctr", this.#encKey, this.#iv);
     const body = outOffset + 1 + MAC_SIZE;
     out.set(this.#iv.subarray(8), body);
-    out.set(cipher.update(compressed), body + IV_SIZE);
+    out.set(aes256ctr(this.#encKey, this.#iv, compressed), body + IV_SIZE);
     out.set(this.#mac(out.subarray(body, outOffset + total)), outOffset + 1);
     return total;
   }
@@ -125,7 +124,7 @@ export class Sealer {
     const cipher = this.#verified(blob, id);
     if (!cipher) return blob.subarray(1);
     const compressed = cipher.update(blob.subarray(ENVELOPE_SIZE));
-    cipher.final(); // gives nothing, but frees what the runtime has for the cipher: Deno never does otherwise
+    cipher.final(); // as aes256ctr
     return compressed;
   }
 

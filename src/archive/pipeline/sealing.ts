@@ -2,11 +2,11 @@
 // counters in a row, so that one AES-CTR call encrypts all of them (a cipher object costs 3 µs, more than
 // encrypting a small file's chunk), MACs are computed several at a time, and finished PUT entries lie back to
 // back, ready to be written. The bytes are those Sealer.sealInto gives for the same counters (a test compares).
-import { createCipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import { createSecretKey, type KeyObject } from "node:crypto";
 import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
 import type { Choice } from "../../core/choose.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
-import { crc32 as hostCrc32 } from "../../core/host.ts";
+import { aes256ctr, crc32 as hostCrc32 } from "../../core/host.ts";
 import type { Core } from "../../core/index.ts";
 import { lz4Bound } from "../../core/index.ts";
 import { ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../../crypto/material.ts";
@@ -141,9 +141,7 @@ export class ChunkSealing {
         core.u8.fill(0, from, (from + 15) & ~15);
       }
       this.#setIv(nonce);
-      body = createCipheriv("aes-256-ctr", this.#cipherKey, this.#iv).update(
-        core.u8.subarray(this.#stageAt, end),
-      );
+      body = aes256ctr(this.#cipherKey, this.#iv, core.u8.subarray(this.#stageAt, end));
     }
     const { u8 } = core;
     const view = new DataView(u8.buffer);
