@@ -17,12 +17,14 @@ export function keepHeapSmall(): void {
 /** What a buffer may have behind the view: Bun's ciphers make room for one more block. */
 const SLACK = 32;
 
-/** Gives back the memory of a buffer that nobody needs any more, where the runtime can and the view is all of it. Left to
- *  the garbage collector, which sees small objects only, 60 to 300 MB of such buffers gather in each thread. */
+/** Gives back the memory of a buffer that nobody needs any more, where the runtime can and the view is all of it, from
+ *  its first byte on: what begins later is a part of something. Left to the garbage collector, which sees small objects
+ *  only, 60 to 300 MB of such buffers gather in each thread. */
 export function releaseBuffer(view: Uint8Array): void {
-  const { buffer } = view;
+  const { buffer, byteOffset, byteLength } = view;
+  if (byteLength === 0 || byteOffset !== 0 || !(buffer instanceof ArrayBuffer)) return;
   // (Slices of Node's pool, which others have parts of, are at most half of it.)
-  const rest = buffer.byteLength - view.byteLength;
-  if (rest > SLACK || rest > view.byteLength / 2 || !(buffer instanceof ArrayBuffer)) return;
+  const rest = buffer.byteLength - byteLength;
+  if (rest > SLACK || rest > byteLength / 2) return;
   (buffer as ArrayBuffer & { transfer?: (length: number) => ArrayBuffer }).transfer?.(0);
 }
