@@ -32,12 +32,10 @@ export async function repositorySource(
   const { objects } = manifest;
   const { repository } = objects;
   const shown = archives.map(mountArchive);
-  const unpack = (id: Uint8Array, blob: Uint8Array): Uint8Array | undefined => {
+  /** Data whose id was checked; undefined, and said, where it is damaged. */
+  const checked = (id: Uint8Array, open: () => Uint8Array): Uint8Array | undefined => {
     try {
-      const packed = objects.key.decrypt(blob, id);
-      // Stored as it is, and decrypted to memory of its own: not copied once more. Large files are mostly of this kind.
-      const plain = objects.key.info.encrypted && packed[0] === 0 && packed[1] === 0;
-      const data = plain ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
+      const data = open();
       objects.key.checkId(id, data);
       return data;
     } catch (e) {
@@ -46,6 +44,13 @@ export async function repositorySource(
       return undefined;
     }
   };
+  const unpack = (id: Uint8Array, blob: Uint8Array): Uint8Array | undefined =>
+    checked(id, () => {
+      const packed = objects.key.decrypt(blob, id);
+      // Stored as it is, and decrypted to memory of its own: not copied once more. Large files are mostly of this kind.
+      const plain = objects.key.info.encrypted && packed[0] === 0 && packed[1] === 0;
+      return plain ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
+    });
   let scratch = new Uint8Array(0);
   /** The same, where `take` gives memory for chunks: stored as they are they are decrypted to where they stay. */
   const unpackInto = (
@@ -54,7 +59,7 @@ export async function repositorySource(
     take: (size: number) => Uint8Array,
   ): Uint8Array | undefined => {
     if (!objects.key.info.encrypted) return unpack(id, blob);
-    try {
+    return checked(id, () => {
       let stored = false;
       const packed = objects.key.decryptInto(blob, id, (length, head) => {
         stored = head[0] === 0 && head[1] === 0;
@@ -62,14 +67,8 @@ export async function repositorySource(
         if (scratch.length < length) scratch = new Uint8Array(Math.ceil(length * 1.25));
         return scratch.subarray(0, length);
       });
-      const data = stored ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
-      objects.key.checkId(id, data);
-      return data;
-    } catch (e) {
-      if (!(e instanceof IntegrityError)) throw e;
-      warn(`chunk ${toHex(id)}: ${e.message}`);
-      return undefined;
-    }
+      return stored ? packed.subarray(2) : decompress(packed, MAX_DATA_SIZE, objects.core);
+    });
   };
   const missing = (id: Uint8Array): undefined => {
     warn(`chunk ${toHex(id)} is missing in the repository`);
@@ -108,7 +107,7 @@ export async function repositorySource(
       archives: () => shown,
       itemChunks,
       getChunksNow,
-      getChunks: async (ids: readonly Uint8Array[]) => getChunksNow(ids),
+      getChunks: async (ids) => getChunksNow(ids),
     };
   }
   return {

@@ -6,6 +6,7 @@ import { aes256ctr } from "../core/host.ts";
 import type { Core } from "../core/index.ts";
 import { IV_SIZE, type KeyMaterial } from "../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../crypto/modes.ts";
+import { idHasherKind } from "./ids.ts";
 
 /** Bytes of a MAC and of an id. */
 export const DIGEST_SIZE = 32;
@@ -31,10 +32,7 @@ export class BatchKeys {
       const type = idHash === "blake2b" ? "blake2b" : "hmac-sha256";
       this.mac = createHasher(core, { type, key: material.encHmacKey });
     }
-    this.id = createHasher(
-      core,
-      idHash === "sha256" ? { type: idHash } : { type: idHash, key: material.idKey },
-    );
+    this.id = createHasher(core, idHasherKind(material));
   }
 
   /** Plaintext of neighbours whose counters follow each other, each ciphertext at a block's start. For who has a MAC.

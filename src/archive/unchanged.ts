@@ -13,7 +13,7 @@ import { isRegular } from "./constants.ts";
 import { idHasherKind } from "./ids.ts";
 import type { PlainFile } from "./item-encoder.ts";
 import type { MetadataCollector } from "./metadata-capture.ts";
-import { ScanReader, type ScanSlot, STAT, XATTRS_NONE } from "./pipeline/scan-channel.ts";
+import { readStamp, ScanReader, type ScanSlot, STAT, XATTRS_NONE } from "./pipeline/scan-channel.ts";
 
 const MOST_FILES = 2048;
 const PATH_BYTES = 512 << 10;
@@ -111,12 +111,7 @@ export class UnchangedFiles {
     const { numbers, bytes, statAt: s } = reader;
     const { file } = this;
     const stamp = this.#stamp;
-    stamp.size = numbers[s + STAT.size]!;
-    stamp.ino = numbers[s + STAT.ino]!;
-    stamp.mtimeSec = numbers[s + STAT.mtimeSec]!;
-    stamp.mtimeNsec = numbers[s + STAT.mtimeNsec]!;
-    stamp.ctimeSec = numbers[s + STAT.ctimeSec]!;
-    stamp.ctimeNsec = numbers[s + STAT.ctimeNsec]!;
+    readStamp(numbers, s, stamp);
     const { times } = file;
     if (!time(stamp.mtimeSec, stamp.mtimeNsec, times, 0)) return false;
     if (file.hasChangeTime && !time(stamp.ctimeSec, stamp.ctimeNsec, times, 2)) return false;

@@ -1,3 +1,4 @@
+// What reading a directory gives, on every runtime.
 /** One name of a directory. `dtype` is a DT_* number; DT_UNKNOWN where the file system does not tell. */
 export interface FsEntry {
   name: string;

@@ -1,6 +1,7 @@
 // The walk of a tree in a thread of its own, told to the main thread through shared memory: a ring of slots filled with
 // events, one after another. Half of what an unchanged backup costs is three system calls an entry; so they are made
 // while the main thread looks up, references and encodes what was found before.
+import type { FileStamp } from "../../cache/files.ts";
 import { type AlcoveWarning, errorFromRemote } from "../../errors.ts";
 import { fsDecode, fsEncode } from "../../format/bytes.ts";
 import type { Stat } from "../../runtime/index.ts";
@@ -275,24 +276,29 @@ function writeStat(out: Float64Array, at: number, s: Stat): void {
   out[at + STAT.attributesMask] = s.attributesMask;
 }
 
+/** What the files cache compares, of an entry at hand. @param at where its numbers are */
+export function readStamp(from: Float64Array, at: number, stamp: FileStamp): void {
+  const high = from[at + STAT.inoHigh]!;
+  stamp.size = from[at + STAT.size]!;
+  stamp.ino = high < 0 ? from[at + STAT.ino]! : (BigInt(high) << 32n) | BigInt(from[at + STAT.ino]!);
+  stamp.mtimeSec = from[at + STAT.mtimeSec]!;
+  stamp.mtimeNsec = from[at + STAT.mtimeNsec]!;
+  stamp.ctimeSec = from[at + STAT.ctimeSec]!;
+  stamp.ctimeNsec = from[at + STAT.ctimeNsec]!;
+}
+
 function readStat(from: Float64Array, at: number, s: Stat): void {
+  readStamp(from, at, s);
   s.mode = from[at + STAT.mode]!;
   s.uid = from[at + STAT.uid]!;
   s.gid = from[at + STAT.gid]!;
   s.nlink = from[at + STAT.nlink]!;
-  s.size = from[at + STAT.size]!;
-  const high = from[at + STAT.inoHigh]!;
-  s.ino = high < 0 ? from[at + STAT.ino]! : (BigInt(high) << 32n) | BigInt(from[at + STAT.ino]!);
   s.dev = from[at + STAT.dev]!;
   s.rdev = from[at + STAT.rdev]!;
   s.blocks = from[at + STAT.blocks]!;
   s.blksize = from[at + STAT.blksize]!;
-  s.mtimeSec = from[at + STAT.mtimeSec]!;
-  s.mtimeNsec = from[at + STAT.mtimeNsec]!;
   s.atimeSec = from[at + STAT.atimeSec]!;
   s.atimeNsec = from[at + STAT.atimeNsec]!;
-  s.ctimeSec = from[at + STAT.ctimeSec]!;
-  s.ctimeNsec = from[at + STAT.ctimeNsec]!;
   s.hasBirthtime = from[at + STAT.hasBirthtime]! !== 0;
   s.birthtimeSec = from[at + STAT.birthtimeSec]!;
   s.birthtimeNsec = from[at + STAT.birthtimeNsec]!;
