@@ -212,8 +212,8 @@ function tinyFiles(files: number): Corpus {
 }
 
 const sizes = {
-  full: { small: [50_000, 22_000], large: 400, tiny: 200_000 },
-  quick: { small: [8_000, 20_000], large: 32, tiny: 12_000 },
+  full: { small: [92_000, 12_700], large: 400, tiny: 200_000 },
+  quick: { small: [12_000, 12_700], large: 32, tiny: 12_000 },
 } as const;
 
 /** The corpora of these names, of small, large, roots and tiny; roots only where a Debian can be had.

@@ -141,6 +141,8 @@ async function run(
       out += d;
     });
     child.on("close", (code) => resolve({ code, out }));
+    // A program may end without reading its input: its exit code is what counts then.
+    child.stdin.on("error", () => {});
     child.stdin.end(input);
   });
 }
