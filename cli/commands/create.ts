@@ -130,7 +130,7 @@ async function backUp(
     cwd,
     signal: ctx.signal,
     onStatus: (status, path) => ctx.fileStatus(status, path),
-    tellsUnchanged: ctx.listsStatus("U"),
+    tells: (status) => ctx.listsStatus(status),
     onWarning: (w) => ctx.warn(w),
     ...(progress.enabled && {
       onProgress: (stats: Statistics, path: string) => {

@@ -4,6 +4,7 @@
 import { type HashIndex, type HashIndexShare, MAX_VALUE } from "../core/hashindex.ts";
 import { AlcoveError, IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
+import { ID_SIZE, PUT_HEADER_SIZE } from "../repository/entry.ts";
 import type { ChunkRef } from "./item.ts";
 import type { Objects } from "./objects.ts";
 import type { ChunkSink } from "./pipeline/pipeline.ts";
@@ -16,17 +17,12 @@ const CSIZE = 2;
 /** A repository that takes finished PUT entries in bulk (the local one does). */
 interface BulkRepository {
   beginTransaction(): Promise<void>;
-  appendObjects(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): void;
+  appendObjects(buffer: Uint8Array, places: Uint32Array): void;
 }
 /** A remote one takes them as well, and copies what it cannot send at once. */
 interface SendingRepository {
-  putEntries(
-    buffer: Uint8Array,
-    entries: { id: Uint8Array; offset: number; length: number }[],
-  ): Promise<void>;
+  putEntries(buffer: Uint8Array, places: Uint32Array): Promise<void>;
 }
-const PUT_HEADER = 41;
-
 export class ChunkStore implements ChunkSink {
   readonly objects: Objects;
   readonly index: HashIndex;
@@ -51,20 +47,39 @@ export class ChunkStore implements ChunkSink {
 
   /** Adds a reference to a known chunk. @param size used where the count came without sizes (no cache sync) */
   reference(id: Uint8Array, size: number, stats = this.stats, part = false): ChunkRef {
-    const slot = this.index.find(id);
-    if (slot < 0) throw new AlcoveError(`Chunk ${toHex(id)} is missing in the chunks index.`);
-    const count = this.index.word(slot, REFCOUNT);
-    let known = this.index.word(slot, SIZE);
+    const slot = this.#refer(id, 0, size, stats, part);
+    return { id, size: this.index.word(slot, SIZE), csize: this.index.word(slot, CSIZE) };
+  }
+
+  /** Counts a chunk of a file without making anything for it: references it where it is known, else adds it.
+   *  @param at where its id lies in `bytes`
+   *  @param csize −1 where no object is at hand: it must be known then
+   *  @returns its compressed size, or −1 if it was added with the one given */
+  count(bytes: Uint8Array, at: number, size: number, csize: number): number {
+    if (csize < 0 || this.index.find(bytes, at) >= 0)
+      return this.index.word(this.#refer(bytes, at, size, this.stats, false), CSIZE);
+    this.index.insert(bytes, at, 1, size, csize);
+    this.stats.update(size, csize, true);
+    return -1;
+  }
+
+  /** One more reference. @returns the slot */
+  #refer(bytes: Uint8Array, at: number, size: number, stats: Statistics, part: boolean): number {
+    const { index } = this;
+    const slot = index.find(bytes, at);
+    const name = (): string => toHex(bytes.slice(at, at + ID_SIZE));
+    if (slot < 0) throw new AlcoveError(`Chunk ${name()} is missing in the chunks index.`);
+    const count = index.word(slot, REFCOUNT);
+    let known = index.word(slot, SIZE);
     if (known === 0) {
       known = size;
-      this.index.setWord(slot, SIZE, size);
+      index.setWord(slot, SIZE, size);
     } else if (size !== 0 && known !== size) {
-      throw new IntegrityError(`Chunk ${toHex(id)} has ${size} bytes here and ${known} in the chunks index.`);
+      throw new IntegrityError(`Chunk ${name()} has ${size} bytes here and ${known} in the chunks index.`);
     }
-    if (count < MAX_VALUE) this.index.setWord(slot, REFCOUNT, count + 1);
-    const csize = this.index.word(slot, CSIZE);
-    stats.update(known, csize, false, part);
-    return { id, size: known, csize };
+    if (count < MAX_VALUE) index.setWord(slot, REFCOUNT, count + 1);
+    stats.update(known, index.word(slot, CSIZE), false, part);
+    return slot;
   }
 
   /** Adds a reference to each of `count` chunks, whose ids lie at `at` and then every `stride` bytes, if all of them are
@@ -129,29 +144,24 @@ export class ChunkStore implements ChunkSink {
     for (const c of chunks) await this.dereference(c.id, this.stats);
   }
 
-  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void> {
-    return this.#bulk ? this.#append(this.#bulk, buffer, entries) : this.#putAll(buffer, entries);
+  store(buffer: Uint8Array, places: Uint32Array): Promise<void> {
+    return this.#bulk ? this.#append(this.#bulk, buffer, places) : this.#putAll(buffer, places);
   }
 
-  async #append(
-    bulk: BulkRepository,
-    buffer: Uint8Array,
-    entries: { id: Uint8Array; offset: number; length: number }[],
-  ): Promise<void> {
+  async #append(bulk: BulkRepository, buffer: Uint8Array, places: Uint32Array): Promise<void> {
     await bulk.beginTransaction();
-    bulk.appendObjects(buffer, entries);
+    bulk.appendObjects(buffer, places);
   }
 
-  async #putAll(
-    buffer: Uint8Array,
-    entries: { id: Uint8Array; offset: number; length: number }[],
-  ): Promise<void> {
+  async #putAll(buffer: Uint8Array, places: Uint32Array): Promise<void> {
     if ("putEntries" in this.objects.repository) {
-      return (this.objects.repository as unknown as SendingRepository).putEntries(buffer, entries);
+      return (this.objects.repository as unknown as SendingRepository).putEntries(buffer, places);
     }
-    for (const { id, offset, length } of entries) {
-      // A copy: the repository may keep it, and the slot is given back to its worker.
-      await this.objects.repository.put(id, buffer.slice(offset + PUT_HEADER, offset + length));
+    for (let i = 0; i < places.length; i += 2) {
+      const data = places[i]! + PUT_HEADER_SIZE;
+      // Copies: the repository may keep them, and the slot is given back to its worker.
+      const id = buffer.slice(data - ID_SIZE, data);
+      await this.objects.repository.put(id, buffer.slice(data, places[i]! + places[i + 1]!));
     }
   }
 

@@ -4,8 +4,8 @@ import type { CompressionSpec } from "../compress/index.ts";
 import { type AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
 import { fs, type Stat } from "../runtime/index.ts";
 import type { Item } from "./item.ts";
-import type { ItemEncoder } from "./item-encoder.ts";
-import type { PendingFile } from "./pipeline/pipeline.ts";
+import type { FileRun } from "./pipeline/file-run.ts";
+import type { PendingFile, ReadError } from "./pipeline/pipeline.ts";
 
 export interface Entry {
   path: string;
@@ -19,16 +19,8 @@ export interface Entry {
   master: Entry | undefined;
   failed: boolean;
   parts: number;
-  /** Items of unchanged files, ready for the stream. */
-  run: Run | undefined;
-}
-
-/** Unchanged files one after another that have to wait for what was found before them. */
-export interface Run {
-  items: ItemEncoder;
-  count: number;
-  /** Where each is to be told of. */
-  paths: string[];
+  /** Many entries in one: plain files, and what was found between them. */
+  run: FileRun | undefined;
 }
 
 export function newEntry(path: string): Entry {
@@ -85,7 +77,7 @@ export function statTarget(path: string): Stat | undefined {
   }
 }
 
-export function problemOf(path: string, error: NonNullable<PendingFile["error"]>): AlcoveWarning {
+export function problemOf(path: string, error: ReadError): AlcoveWarning {
   if (error.code === "RACE") return new BackupRaceCondition(path);
   return backupOSError(
     path,

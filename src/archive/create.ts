@@ -20,17 +20,19 @@ import type { ChunkStore } from "./chunk-store.ts";
 import { isDirectory, S_IFREG } from "./constants.ts";
 import { type Entry, largestEntry, newEntry, pendingFile, problemOf, statIfThere } from "./create-entry.ts";
 import type { ChunkRef, Item } from "./item.ts";
-import { ItemEncoder, type PlainFile } from "./item-encoder.ts";
+import type { PlainFile } from "./item-encoder.ts";
 import { ItemMaker } from "./item-maker.ts";
 import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
 import { stripPrefixOf } from "./paths.ts";
+import { FileRun } from "./pipeline/file-run.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
-import { type ScanEvent, ScanReader } from "./pipeline/scan-channel.ts";
+import { type ScanEvent, ScanReader, STAT } from "./pipeline/scan-channel.ts";
+import { walkHere } from "./pipeline/scan-events.ts";
+import { KNOWN, PlainFiles, TO_READ } from "./plain-files.ts";
 import type { Statistics } from "./stats.ts";
-import { UnchangedFiles } from "./unchanged.ts";
 import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
 
@@ -51,18 +53,20 @@ export interface CreateOptions {
   cwd: string;
   signal?: AbortSignal;
   onStatus?: (status: string, path: string) => void;
-  /** Whether onStatus is to be told of unchanged files; by default it is. */
-  tellsUnchanged?: boolean;
+  /** Which statuses onStatus wants to be told of; by default all. */
+  tells?: (status: string) => boolean;
   onWarning?: (warning: AlcoveWarning) => void;
   /** Called often; throttle in the callee. */
   onProgress?: (stats: Statistics, path: string) => void;
 }
 
 const MAX_QUEUE = 4096;
-/** Items of a run. */
-const RUN_ITEMS = 16;
-const RUN_BYTES = 4096;
 const SCAN_AHEAD_FILES = 4096;
+/** Bytes that are read in the main thread where most files are known, before workers are started for the rest: what a
+ *  usual day changes. Two threads cost as much as this. */
+const READ_HERE = 24 << 20;
+/** All there are but E and C. */
+const STATUSES = [..."AMUdhsfbcix-"];
 
 export class Creator {
   readonly #writer: ArchiveWriter;
@@ -73,6 +77,12 @@ export class Creator {
   readonly #collector: MetadataCollector;
   readonly #queue: Entry[] = [];
   #head = 0;
+  /** Entries of the queue, those of its runs included. */
+  #queued = 0;
+  readonly #spareRuns: FileRun[] = [];
+  readonly #tellsUnchanged: boolean;
+  /** Nobody wants to be told of single files. */
+  readonly #quiet: boolean;
   readonly #maker: ItemMaker;
   #lastCheckpoint = performance.now();
   #currentPath = "";
@@ -85,6 +95,9 @@ export class Creator {
     this.#collector = new MetadataCollector(options.capture);
     const unchanged = files && ((entry: Entry, item: Item, stat: Stat) => this.#unchanged(entry, item, stat));
     this.#maker = new ItemMaker(this.#collector, options.readSpecial, unchanged);
+    const tells = options.onStatus ? (options.tells ?? (() => true)) : () => false;
+    this.#tellsUnchanged = tells("U");
+    this.#quiet = !STATUSES.some(tells);
     const { material } = writer.manifest.key;
     const largestChunk =
       options.chunker.algo === "fixed"
@@ -109,6 +122,7 @@ export class Creator {
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
       },
       between: () => this.#maybeCheckpoint(),
+      readHere: this.#knowsMost() ? READ_HERE : 0,
       onChunk: () => options.onProgress?.(this.#store.stats, this.#currentPath),
     });
   }
@@ -119,8 +133,9 @@ export class Creator {
 
   /** Archives everything under the roots, in their order. */
   async addPaths(roots: readonly string[]): Promise<void> {
-    if (this.#scansAhead()) return this.#addAhead(roots);
-    const walker = new Walker(this.#options.walk);
+    const { walk } = this.#options;
+    if (this.#files && !walk.dryRun && libc()) return this.#addFrom(roots, this.#files);
+    const walker = new Walker(walk);
     for (const root of roots) {
       const prefix = stripPrefixOf(root);
       // Unchanged files, nearly all of most backups, never wait: an await each would cost more than their lookup.
@@ -131,35 +146,42 @@ export class Creator {
     }
   }
 
-  /** Whether a thread of its own walks: worth its start where most files will be found unchanged. Where they have to be
-   *  read, the workers have enough to do. */
-  #scansAhead(): boolean {
-    const { walk, workers, scanAhead = SCAN_AHEAD_FILES } = this.#options;
-    return workers > 0 && !walk.dryRun && libc() !== undefined && (this.#files?.size ?? 0) >= scanAhead;
+  /** Most files will be found unchanged. */
+  #knowsMost(): boolean {
+    return (this.#files?.size ?? 0) >= (this.#options.scanAhead ?? SCAN_AHEAD_FILES);
   }
 
-  async #addAhead(roots: readonly string[]): Promise<void> {
-    const { walk, capture } = this.#options;
+  /** A walk whose events come in slots: those of plain files are taken as the bytes they are. */
+  async #addFrom(roots: readonly string[], files: FilesCache): Promise<void> {
+    const { walk, workers, cwd } = this.#options;
     const paths = roots.map(normPath);
     const prefixes = roots.map(stripPrefixOf);
-    const scan = new ScanAhead(walk, paths, capture.xattrs !== false || capture.acls !== false);
-    const unchanged = new UnchangedFiles(this.#files!, this.#store, this.#collector, this.#options.cwd);
+    const xattrs = this.#collector.asksForNames;
+    // A thread of its own is worth its start where most files will be found unchanged. Where they have to be read, the
+    // workers have enough to do.
+    const ahead = workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined;
+    const plain = new PlainFiles(files, this.#store, this.#collector, cwd);
     const stat = new Stat();
     try {
-      for await (const slot of scan.slots()) {
-        unchanged.begin(slot);
+      for await (const slot of ahead ? ahead.slots() : walkHere(walk, paths, xattrs)) {
+        plain.begin(slot);
         for (const reader = new ScanReader(slot); reader.next(); ) {
+          this.#throwIfAborted();
           const prefix = prefixes[reader.root];
+          const kind = prefix === undefined && !this.#tellsUnchanged ? plain.look(reader) : undefined;
           const wait =
-            prefix === undefined && unchanged.take(reader)
-              ? this.#plain(unchanged.file, reader)
-              : this.#event(reader.event(stat), prefix, unchanged.pathHash);
+            kind === KNOWN
+              ? this.#known(plain.file, reader)
+              : kind === TO_READ && this.#quiet
+                ? this.#toRead(plain, reader)
+                : this.#event(reader.event(stat), prefix, kind === undefined ? undefined : plain.pathHash);
           if (wait) await wait;
         }
       }
     } finally {
-      await scan.close();
+      await ahead?.close();
     }
+    if (!ahead) return;
     // The thread has skipped roots that were given twice; later ones must be too.
     for (const path of paths) {
       const root = statIfThere(path, stat);
@@ -190,7 +212,7 @@ export class Creator {
     const file = pendingFile(item.path, { size: 0, ino: 0, mode: S_IFREG, ctimeSec: 0, ctimeNsec: 0 }, true);
     entry.file = file;
     await this.finish();
-    this.#queue.push(entry);
+    this.#push(entry);
     await this.#pipeline.stream(file, pieces);
     await this.finish();
   }
@@ -206,30 +228,46 @@ export class Creator {
     await this.#pipeline.close();
   }
 
-  /** An unchanged file with nothing out of the ordinary. A promise where something has to be waited for. */
-  #plain(file: PlainFile, reader: ScanReader): Promise<void> | undefined {
-    this.#throwIfAborted();
-    const { onStatus, tellsUnchanged = true, onProgress } = this.#options;
-    const path = (onStatus && tellsUnchanged) || onProgress ? reader.path : undefined;
-    if (this.#head === this.#queue.length) {
-      if (path !== undefined) {
-        this.#currentPath = path;
-        onProgress?.(this.stats, path);
-      }
-      const wait = this.#writer.addPlain(file);
-      if (path !== undefined && tellsUnchanged) onStatus?.("U", path);
-      return wait ?? this.#maybeCheckpoint();
-    }
-    let run = this.#queue[this.#queue.length - 1]!.run;
-    if (!run || run.count === RUN_ITEMS) {
-      const entry = newEntry(reader.path);
-      run = entry.run = { items: new ItemEncoder(RUN_BYTES), count: 0, paths: [] };
-      this.#queue.push(entry);
-    }
-    run.items.plain(file);
-    run.count++;
-    if (path !== undefined && tellsUnchanged) run.paths.push(path);
+  /** An unchanged plain file. A promise where something has to be waited for. */
+  #known(file: PlainFile, reader: ScanReader): Promise<void> | undefined {
+    const { onProgress } = this.#options;
+    if (onProgress) this.#progress(reader.path);
+    if (this.#head === this.#queue.length) return this.#writer.addPlain(file) ?? this.#maybeCheckpoint();
+    this.#run().between().plain(file);
+    this.#queued++;
     return this.#afterQueued();
+  }
+
+  /** A plain file to be read. A promise where something has to be waited for. */
+  #toRead(plain: PlainFiles, reader: ScanReader): Promise<void> | undefined {
+    const room = this.#pipeline.roomFor(reader.pathLength);
+    if (room) return room.then(() => this.#toRead(plain, reader));
+    const run = this.#run();
+    plain.addTo(run, this.#pipeline.job, reader);
+    this.#queued++;
+    const sent = this.#pipeline.addedTo(run, reader.numbers[reader.statAt + STAT.size]!);
+    return sent ? sent.then(() => this.#makeRoom()) : this.#afterQueued();
+  }
+
+  /** The run at the end of the queue; a new one where the last entry is none that takes more. */
+  #run(): FileRun {
+    const last = this.#queue[this.#queue.length - 1]?.run;
+    if (last?.takesMore) return last;
+    const entry = newEntry("");
+    const context = { files: this.#files!, stats: this.stats, collector: this.#collector };
+    entry.run = this.#spareRuns.pop()?.reset() ?? new FileRun(context);
+    this.#push(entry);
+    return entry.run;
+  }
+
+  #push(entry: Entry): void {
+    this.#queue.push(entry);
+    this.#queued++;
+  }
+
+  #progress(path: string): void {
+    this.#currentPath = path;
+    this.#options.onProgress?.(this.stats, path);
   }
 
   #throwIfAborted(): void {
@@ -243,6 +281,7 @@ export class Creator {
     pathHash?: Uint8Array,
   ): Promise<void> | undefined {
     this.#throwIfAborted();
+    if (event.type === "status" && this.#quiet) return undefined;
     const entry = newEntry(event.path);
     entry.pathHash = pathHash;
     if (event.type === "status") entry.status = event.status;
@@ -258,7 +297,16 @@ export class Creator {
         entry.file = undefined;
       }
     }
-    this.#queue.push(entry);
+    // A directory, say: complete, and nothing will refer to it.
+    if (this.#quiet && entry.item && !entry.file && !entry.master && entry.item.hardlink_master !== true) {
+      const last = this.#queue[this.#queue.length - 1]?.run;
+      if (last?.takesMore) {
+        last.between().encode(entry.item);
+        this.#queued++;
+        return this.#afterQueued();
+      }
+    }
+    this.#push(entry);
     const sent = entry.file && !entry.file.done ? this.#pipeline.submit(entry.file) : undefined;
     if (sent) return sent.then(() => this.#makeRoom());
     return this.#afterQueued();
@@ -266,12 +314,12 @@ export class Creator {
 
   /** Most entries leave at once: nothing waits before them. */
   #afterQueued(): Promise<void> | undefined {
-    return this.#queue.length - this.#head > MAX_QUEUE ? this.#makeRoom() : this.#advance();
+    return this.#queued > MAX_QUEUE ? this.#makeRoom() : this.#advance();
   }
 
   async #makeRoom(): Promise<void> {
     await this.#advance();
-    while (this.#queue.length - this.#head > MAX_QUEUE) {
+    while (this.#queued > MAX_QUEUE) {
       await this.#pipeline.flush(true);
       await this.#advance();
     }
@@ -314,10 +362,11 @@ export class Creator {
   #advance(): Promise<void> | undefined {
     while (this.#head < this.#queue.length) {
       const entry = this.#queue[this.#head]!;
-      if (entry.file && !entry.file.done) break;
+      if (entry.file ? !entry.file.done : entry.run && !entry.run.isDone) break;
       if (entry.master?.failed && !entry.file) return this.#carry(entry).then(() => this.#advance());
       const wait = this.#finish(entry);
       this.#head++;
+      this.#queued -= 1 + (entry.run?.count ?? 0);
       if (this.#head === this.#queue.length) {
         this.#queue.length = 0;
         this.#head = 0;
@@ -342,14 +391,9 @@ export class Creator {
 
   /** Gives the item to the writer, and tells. A promise where the writer has to write. */
   #finish(entry: Entry): Promise<void> | undefined {
-    const { onStatus, onWarning, onProgress } = this.#options;
+    const { onStatus, onWarning } = this.#options;
     const { item, file, run } = entry;
-    if (run) {
-      this.#currentPath = entry.path;
-      onProgress?.(this.stats, entry.path);
-      for (const path of run.paths) onStatus?.("U", path);
-      return this.#writer.addEncoded(run.items.bytes());
-    }
+    if (run) return this.#finishRun(run);
     if (file) {
       if (file.error) entry.problem = problemOf(entry.path, file.error);
       else this.#complete(entry, item!, file);
@@ -362,8 +406,7 @@ export class Creator {
     }
     let wait: Promise<void> | undefined;
     if (item) {
-      this.#currentPath = item.path;
-      onProgress?.(this.stats, item.path);
+      this.#progress(item.path);
       wait = this.#writer.add(item);
       // The chunk list is in the stream now; hard links need the path only.
       item.chunks = undefined;
@@ -374,6 +417,20 @@ export class Creator {
       entry.status = "C";
     }
     if (entry.status) onStatus?.(entry.status, entry.path);
+    return wait;
+  }
+
+  #finishRun(run: FileRun): Promise<void> | undefined {
+    const { onStatus, onWarning, onProgress } = this.#options;
+    run.close();
+    if (onProgress) this.#progress(run.lastPath);
+    for (const { path, warning } of run.told) {
+      onWarning?.(warning);
+      onStatus?.(warning instanceof FileChangedWarning ? "C" : "E", path);
+    }
+    // Copied here; what is written is written of the copy.
+    const wait = this.#writer.addEncoded(run.items());
+    this.#spareRuns.push(run);
     return wait;
   }
 
@@ -409,9 +466,20 @@ export class Creator {
   /** Commits what there is as NAME.checkpoint. Files still being read go in as part files, so that every chunk
    *  stored so far is referenced by the archive that is committed. */
   async checkpoint(): Promise<void> {
+    const twice: ChunkRef[] = [];
     for (let i = this.#head; i < this.#queue.length; i++) {
       const entry = this.#queue[i]!;
       const { file, item } = entry;
+      for (const part of entry.run?.partItems() ?? []) {
+        twice.push(...part.chunks!);
+        await this.#writer.add(part);
+        this.stats.nfilesParts++;
+      }
+      if (!file && item?.chunks?.length) {
+        await this.#writer.add({ ...item, path: `${item.path}.borg_part_1`, part: 1 });
+        twice.push(...item.chunks);
+        this.stats.nfilesParts++;
+      }
       if (!file || !item || file.error || file.chunks.length <= file.written) continue;
       const chunks = file.chunks.slice(file.written);
       let size = 0;
@@ -427,6 +495,8 @@ export class Creator {
       });
     }
     await this.#writer.checkpoint(this.stats);
+    // The items they belong to come later, and reference them once more.
+    for (const c of twice) this.#store.reference(c.id, c.size, this.stats, true);
     this.#lastCheckpoint = performance.now();
   }
 

@@ -6,6 +6,7 @@ import type { Readable, Writable } from "node:stream";
 import { ConnectionClosedWithHint, IntegrityError, ObjectNotFound, RPCServerOutdated } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import { Float } from "../format/msgpack.ts";
+import { ID_SIZE, PUT_HEADER_SIZE } from "../repository/entry.ts";
 import type { CheckOptions, CommitOptions, Repository } from "../repository/types.ts";
 import { RpcConnection } from "./connection.ts";
 import { errorFromFailure } from "./failures.ts";
@@ -46,7 +47,6 @@ export interface RemoteOptions extends SshOptions {
 }
 
 /** Bytes of a PUT entry in front of its data: CRC, size, tag and id. */
-const PUT_HEADER = 41;
 /** Seconds that a rollback may take when something went wrong, and that a child gets to end. */
 const ROLLBACK_TIMEOUT = 30;
 const CHILD_EXIT_TIMEOUT = 10;
@@ -273,13 +273,13 @@ export class RemoteRepository implements Repository {
   /**
    * Many puts in one go: PUT entries of a segment (see repository/entry.ts), whose header gives way to the protocol's.
    * The data is copied, as put() does it.
+   * @param places offset and length of each entry in the buffer
    */
-  async putEntries(
-    buffer: Uint8Array,
-    entries: readonly { id: Uint8Array; offset: number; length: number }[],
-  ): Promise<void> {
-    for (const { id, offset, length } of entries) {
-      const room = this.cast(id, buffer.subarray(offset + PUT_HEADER, offset + length));
+  async putEntries(buffer: Uint8Array, places: Uint32Array): Promise<void> {
+    for (let i = 0; i < places.length; i += 2) {
+      const data = places[i]! + PUT_HEADER_SIZE;
+      const id = buffer.slice(data - ID_SIZE, data);
+      const room = this.cast(id, buffer.subarray(data, places[i]! + places[i + 1]!));
       if (room) await room;
     }
   }

@@ -29,7 +29,7 @@ import { readNonce, reserveNonce } from "./nonce.ts";
 import { readAhead } from "./readahead.ts";
 import { entryId, readEntrySize, readObject, type SegmentEntry, segmentEntries } from "./reader.ts";
 import { Segments } from "./segments.ts";
-import { type PreparedObject, TransactionLog } from "./transaction.ts";
+import { TransactionLog } from "./transaction.ts";
 import type { CheckOptions, CommitOptions, ProgressSink, Repository } from "./types.ts";
 import { SegmentWriter } from "./writer.ts";
 
@@ -351,8 +351,8 @@ export class LocalRepository implements Repository {
    * Many objects in one go: finished PUT entries (see entry.ts, sealEntry), back to back in `buffer` for the fewest
    * writes. beginTransaction() comes first.
    */
-  appendObjects(buffer: Uint8Array, entries: readonly PreparedObject[]): void {
-    this.log.appendObjects(buffer, entries);
+  appendObjects(buffer: Uint8Array, places: Uint32Array): void {
+    this.log.appendObjects(buffer, places);
   }
 
   async delete(id: Uint8Array): Promise<void> {

@@ -40,15 +40,6 @@ export interface LogOptions {
   progress?: (done: number, total: number) => void;
 }
 
-/** An entry within a buffer of finished PUT entries. */
-export interface PreparedObject {
-  id: Uint8Array;
-  /** Of the entry in the buffer. */
-  offset: number;
-  /** Of the whole entry. */
-  length: number;
-}
-
 /** Largest first transaction that is thrown away unasked when it was not committed. */
 const FIRST_ATTEMPT = 1 << 20;
 
@@ -275,39 +266,42 @@ export class TransactionLog {
       const manifest = isManifest(id);
       this.supersede(id);
       const offset = this.writer.append(entry, { newSegment: manifest });
-      this.added(id, offset, entry.length);
+      this.added(id, 0, offset, entry.length);
       this.checkQuota();
     });
   }
 
   /**
-   * Appends objects whose PUT entries are finished (crc included) and stand back to back in `entries` in the buffer, in
-   * one write where they fit into one segment. Ids that are in the repository are superseded.
+   * Appends objects whose PUT entries are finished (crc included), in one write where they stand back to back and fit
+   * into one segment. Ids that are in the repository are superseded.
+   * @param places offset and length of each entry in the buffer
    */
-  appendObjects(buffer: Uint8Array, entries: readonly PreparedObject[]): void {
-    if (entries.length === 0) return;
-    for (const { length } of entries) checkDataSize(length - PUT_HEADER_SIZE);
+  appendObjects(buffer: Uint8Array, places: Uint32Array): void {
+    if (places.length === 0) return;
+    for (let i = 0; i < places.length; i += 2) checkDataSize(places[i + 1]! - PUT_HEADER_SIZE);
     this.begin();
     this.change(() => {
-      let i = 0;
-      while (i < entries.length) {
-        const first = entries[i]!;
+      for (let i = 0; i < places.length; ) {
+        const first = places[i]!;
+        const id = buffer.slice(first + HEADER_SIZE, first + PUT_HEADER_SIZE);
         // An id that is there already needs a DELETE before its PUT; and a full segment ends the run.
-        this.supersede(first.id);
-        let end = first.offset + first.length;
-        let n = i + 1;
-        for (; n < entries.length; n++) {
-          const next = entries[n]!;
-          if (next.offset !== end || this.writer.isFullAfter(end - first.offset) || this.index.has(next.id))
+        this.supersede(id);
+        let end = first + places[i + 1]!;
+        let n = i + 2;
+        for (; n < places.length; n += 2) {
+          const next = places[n]!;
+          if (
+            next !== end ||
+            this.writer.isFullAfter(end - first) ||
+            this.index.has(buffer, next + HEADER_SIZE)
+          )
             break;
-          end += next.length;
+          end += places[n + 1]!;
         }
-        const at = this.writer.append(buffer.subarray(first.offset, end), {
-          newSegment: isManifest(first.id),
-        });
-        for (; i < n; i++) {
-          const { id, offset, length } = entries[i]!;
-          this.added(id, at + offset - first.offset, length);
+        const at = this.writer.append(buffer.subarray(first, end), { newSegment: isManifest(id) });
+        for (; i < n; i += 2) {
+          const offset = places[i]!;
+          this.added(buffer, offset + HEADER_SIZE, at + offset - first, places[i + 1]!);
         }
       }
       this.checkQuota();
@@ -339,16 +333,17 @@ export class TransactionLog {
     addTo(hints.segments, this.writer.segment, 0);
   }
 
-  private added(id: Uint8Array, offset: number, size: number): void {
-    const slot = this.index.find(id);
+  /** @param idAt where the id lies in `id` */
+  private added(id: Uint8Array, idAt: number, offset: number, size: number): void {
+    const slot = this.index.find(id, idAt);
     if (slot >= 0) {
       // The same id twice in one run: the later PUT supersedes the earlier one without a DELETE between.
       const older = this.index.word(slot, 0);
       addTo(this.hints.segments, older, -1);
       addTo(this.hints.compact, older, size);
-      this.hints.shadow.add(id, 0, older);
+      this.hints.shadow.add(id, idAt, older);
     }
-    this.index.insert(id, 0, this.writer.segment, offset);
+    this.index.insert(id, idAt, this.writer.segment, offset);
     addTo(this.hints.segments, this.writer.segment, 1);
     this.hints.quotaUse += size;
   }

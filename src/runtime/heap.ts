@@ -1,14 +1,20 @@
-// How V8 lets its heap grow. By itself it takes 100 MB for what a backup's main thread keeps 10 MB of: young objects get
+// How V8 spends memory and time. By itself it takes 100 MB for what a backup's main thread keeps 10 MB of: young objects get
 // two halves of 16 MB, and old garbage may double the heap before it is looked at.
 import { setFlagsFromString } from "node:v8";
 
 const FLAGS = ["--semi-space-growth-factor=1", "--heap-growing-percent=40"];
+/** A function is worth the second optimising compiler after so many calls, not 3,000: the first one's code is nearly as
+ *  good, and each thread compiles its own. 8 % of a first backup of 92,000 files, which this leaves to backups of millions.
+ *  Engines without the first one (before V8 13, or by their own choice) keep their ways. */
+const PATIENCE = "--invocation-count-for-turbofan=1000000";
+const hasFirstCompiler = Number.parseInt(process.versions.v8 ?? "0", 10) >= 13;
 
-/** Keeps this process's heap small from now on, for some more collections: 100 MB less in a first backup, 3 to 6 % more
- *  CPU time. Nothing on engines that have no such switches. */
-export function keepHeapSmall(): void {
+/** Makes the engine spend less from now on: its heap stays small, for some more collections (100 MB less in a first
+ *  backup, 3 to 6 % more CPU time), and it compiles less. Nothing on engines that have no such switches. */
+export function keepEngineLean(): void {
   try {
     for (const flag of FLAGS) setFlagsFromString(flag);
+    if (hasFirstCompiler) setFlagsFromString(PATIENCE);
   } catch {
     // Bun's engine has other ways, and Deno does not let programs choose: their heaps stay as they are.
   }

@@ -31,17 +31,39 @@ export class JobWriter {
     this.#view = new DataView(slot.buffer, slot.byteOffset, slot.byteLength);
   }
 
+  /** Bytes written. */
+  get end(): number {
+    return this.#pos;
+  }
+
+  /** Whether a request with a path of so many bytes fits. */
+  hasRoom(path: number): boolean {
+    return this.#pos + 44 + path <= this.#slot.length;
+  }
+
   add(request: FileRequest): boolean {
-    const path = fsEncode(request.path);
-    const need = 40 + path.length + 4;
-    if (this.#pos + need > this.#slot.length) return false;
+    const { path, special, mode, ino, size, ctimeSec, ctimeNsec } = request;
+    return this.addBytes(fsEncode(path), special, mode, ino, size, ctimeSec, ctimeNsec);
+  }
+
+  /** The same without an object. */
+  addBytes(
+    path: Uint8Array,
+    special: boolean,
+    mode: number,
+    ino: number | bigint,
+    size: number,
+    ctimeSec: number,
+    ctimeNsec: number,
+  ): boolean {
+    if (!this.hasRoom(path.length)) return false;
     const v = this.#view;
     const p = this.#pos;
-    v.setUint32(p, (request.special ? 1 : 0) | (request.mode & TYPE_MASK), true);
-    setIno(v, p + 4, request.ino);
-    v.setFloat64(p + 12, request.size, true);
-    v.setFloat64(p + 20, request.ctimeSec, true);
-    v.setUint32(p + 28, request.ctimeNsec, true);
+    v.setUint32(p, (special ? 1 : 0) | (mode & TYPE_MASK), true);
+    setIno(v, p + 4, ino);
+    v.setFloat64(p + 12, size, true);
+    v.setFloat64(p + 20, ctimeSec, true);
+    v.setUint32(p + 28, ctimeNsec, true);
     v.setUint32(p + 32, path.length, true);
     this.#slot.set(path, p + 36);
     this.#pos = align4(p + 36 + path.length);

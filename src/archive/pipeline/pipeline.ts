@@ -2,13 +2,15 @@
 // finished objects. Which worker gets which batch changes nothing in the archive: results are matched to their
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
 import { Core, coreModule } from "../../core/index.ts";
-import { keepHeapSmall } from "../../runtime/heap.ts";
+import { PUT_HEADER_SIZE } from "../../repository/entry.ts";
+import { keepEngineLean } from "../../runtime/heap.ts";
 import type { ChunkRef } from "../item.ts";
 import {
   Channel,
   GRANTS_GIVEN,
   GRANTS_TAKEN,
   INDEX_GENERATION,
+  JOB_BYTES,
   JOB_SLOTS,
   JOBS_DONE,
   JOBS_POSTED,
@@ -38,11 +40,10 @@ import {
 import { startThread, type Thread } from "./threads.ts";
 
 const BATCH_BYTES = 2 << 20;
-const BATCH_FILES = 192;
+const BATCH_FILES = 256;
 /** Counter blocks a worker gets at a time: 64 MiB of data. */
 const GRANT_BLOCKS = 1 << 22;
 const YIELD_MS = 40;
-const PUT_HEADER = 41;
 
 /** A file on its way through the pipeline, or waiting in the archive's order for its turn. */
 export interface PendingFile {
@@ -52,19 +53,39 @@ export interface PendingFile {
   flags: number;
   /** Metadata as found at opening, where it differs from the walk's. */
   fresh: FreshStat | undefined;
-  error: { code: string; syscall: string; message: string } | undefined;
+  error: ReadError | undefined;
   /** Leading chunks that part files reference: kept even if the file fails. */
   written: number;
 }
 
+/** Why a file could not be read. */
+export interface ReadError {
+  code: string;
+  syscall: string;
+  message: string;
+}
+
+/** Files of one job that are told of one after the other, without an object for each. */
+export interface RunOfFiles {
+  /** No more files are added: it is on its way. */
+  close(): void;
+  isDone: boolean;
+  /** A chunk of the next file. @param idAt where its id lies in `bytes` */
+  chunk(bytes: Uint8Array, idAt: number, size: number, csize: number): void;
+  /** The next file is complete. */
+  end(flags: number, fresh: FreshStat | undefined): void;
+  /** The next file could not be read. @returns its chunks, whose references are to be given back */
+  fail(error: ReadError): ChunkRef[];
+}
+
 /** Where chunks go: the chunk index, the statistics and the repository behind them. */
 export interface ChunkSink {
-  /** References a chunk that is in the index. */
-  reference(id: Uint8Array, size: number): ChunkRef;
-  /** Adds a chunk whose object is at hand; false if it was known meanwhile, and is only referenced. */
-  add(id: Uint8Array, size: number, csize: number): { chunk: ChunkRef; isNew: boolean };
-  /** Stores objects: complete PUT entries at [offset, offset+length) of the buffer. */
-  store(buffer: Uint8Array, entries: { id: Uint8Array; offset: number; length: number }[]): Promise<void>;
+  /** References a chunk that is known, or adds it if its object is at hand: `csize` is not negative then.
+   *  @param at where its id lies in `bytes`
+   *  @returns compressed size of the one that is known, or −1 if it was added */
+  count(bytes: Uint8Array, at: number, size: number, csize: number): number;
+  /** Stores objects: complete PUT entries. @param places offset and length of each in the buffer */
+  store(buffer: Uint8Array, places: Uint32Array): Promise<void>;
   /** The index table if it was replaced since the last call. */
   newIndex(): EngineSetup["index"] | undefined;
   /** Reserves counter blocks; the first of them. */
@@ -82,7 +103,9 @@ export interface PipelineOptions {
   largestEntry: number;
   /** Looked at between two slots, so that a file of hours can be interrupted too. */
   signal?: AbortSignal | undefined;
-  onChunk?: (file: PendingFile) => void;
+  /** Bytes of contents that are read in this thread before workers are started. */
+  readHere: number;
+  onChunk?: () => void;
   /** Called between two slots, when everything that was taken in is stored: a file of hours gets its checkpoints here. */
   between?: () => Promise<void> | undefined;
 }
@@ -90,7 +113,7 @@ export interface PipelineOptions {
 interface Lane {
   channel: Channel;
   thread: Thread;
-  queue: PendingFile[];
+  queue: (PendingFile | RunOfFiles)[];
   outstanding: number;
   jobBytes: number[];
   doneSeen: number;
@@ -99,7 +122,7 @@ interface Lane {
 interface InlineLane {
   engine: Engine;
   channel: Channel;
-  queue: PendingFile[];
+  queue: (PendingFile | RunOfFiles)[];
 }
 
 export class CreatePipeline {
@@ -108,20 +131,27 @@ export class CreatePipeline {
   readonly #wake = new Int32Array(new SharedArrayBuffer(4));
   readonly #entryBytes: number;
   #inline: InlineLane | undefined;
-  #batch: PendingFile[] = [];
+  /** What is sent next: the job's bytes, and who is told of its files. */
+  readonly #jobBytes = new Uint8Array(JOB_BYTES);
+  #job = new JobWriter(this.#jobBytes);
+  #batch: (PendingFile | RunOfFiles)[] = [];
   #batchBytes = 0;
+  #readHere: number;
+  /** Places of the objects that are stored next. */
+  #places = new Uint32Array(1024);
   #failure: Error | undefined;
   #lastYield = performance.now();
 
   constructor(options: PipelineOptions) {
     this.#options = options;
     this.#entryBytes = Math.max(options.largestEntry, 4 << 20);
+    this.#readHere = options.readHere;
   }
 
   /** Starts the workers; nothing is started before the first file that has to be read. */
   #start(): void {
     if (this.#lanes.length > 0) return;
-    keepHeapSmall();
+    keepEngineLean();
     const module = coreModule();
     for (let i = 0; i < this.#options.workers; i++) {
       const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
@@ -135,9 +165,30 @@ export class CreatePipeline {
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
   submit(file: PendingFile): Promise<void> | undefined {
+    if (!this.#job.add(file.request)) return this.#dispatch().then(() => this.submit(file));
     this.#batch.push(file);
-    this.#batchBytes += file.request.size + 4096;
-    if (this.#batchBytes < BATCH_BYTES && this.#batch.length < BATCH_FILES) return undefined;
+    return this.#added(file.request.size);
+  }
+
+  /** Makes sure that the next request fits into the job. @param path bytes */
+  roomFor(path: number): Promise<void> | undefined {
+    return this.#job.hasRoom(path) ? undefined : this.#dispatch();
+  }
+
+  /** The job that is sent next, for the requests of runs. */
+  get job(): JobWriter {
+    return this.#job;
+  }
+
+  /** To be told of each file that a run has added to the job; may wait until a worker has room. @param size bytes */
+  addedTo(run: RunOfFiles, size: number): Promise<void> | undefined {
+    if (this.#batch[this.#batch.length - 1] !== run) this.#batch.push(run);
+    return this.#added(size);
+  }
+
+  #added(size: number): Promise<void> | undefined {
+    this.#batchBytes += size + 4096;
+    if (this.#batchBytes < BATCH_BYTES && this.#job.count < BATCH_FILES) return undefined;
     return this.#dispatch();
   }
 
@@ -217,51 +268,45 @@ export class CreatePipeline {
     await take();
   }
 
-  /** @param full false for a batch sent before it is full: that alone is no reason to start workers. An unchanged
-   *  tree has a few new files, and two threads cost more than reading those here. */
+  /** Starts the workers if there is enough to be read: an unchanged tree has a few new files, and two threads cost more
+   *  than reading those here. */
+  #startFor(bytes: number): void {
+    this.#readHere -= bytes;
+    if (this.#readHere < 0) this.#start();
+  }
+
+  /** @param full false for a batch sent before it is full: that alone is no reason to start workers */
   async #dispatch(full = true): Promise<void> {
-    if (this.#batch.length > 0 && (full || this.#batchBytes > BATCH_BYTES)) this.#start();
-    while (this.#batch.length > 0) {
-      const batch = this.#batch;
+    if (this.#batch.length > 0) {
+      if (full || this.#batchBytes > BATCH_BYTES) this.#startFor(this.#batchBytes);
       if (this.#lanes.length === 0) {
-        this.#batch = [];
-        this.#batchBytes = 0;
-        const { channel, queue } = this.#inlineEngine();
-        const taken = this.#writeJob(channel.jobs[0]!, batch);
-        queue.push(...taken);
-        await this.#runInline(this.#inline!.engine.run(readJob(channel.jobs[0]!)));
-        continue;
+        const { engine, channel, queue } = this.#inlineEngine();
+        queue.push(...this.#send(channel.jobs[0]!));
+        await this.#runInline(engine.run(readJob(channel.jobs[0]!)));
+      } else {
+        let lane = this.#freeLane();
+        for (; !lane; lane = this.#freeLane()) await this.#progress(true);
+        const bytes = this.#batchBytes;
+        const { channel } = lane;
+        lane.queue.push(...this.#send(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!));
+        lane.jobBytes.push(bytes);
+        lane.outstanding += bytes;
+        channel.raise(JOBS_POSTED);
+        channel.poke();
       }
-      const lane = this.#freeLane();
-      if (!lane) {
-        await this.#progress(true);
-        continue;
-      }
-      this.#batch = [];
-      this.#batchBytes = 0;
-      const { channel } = lane;
-      const taken = this.#writeJob(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!, batch);
-      let bytes = 0;
-      for (const f of taken) bytes += f.request.size + 16384;
-      lane.queue.push(...taken);
-      lane.jobBytes.push(bytes);
-      lane.outstanding += bytes;
-      channel.raise(JOBS_POSTED);
-      channel.poke();
     }
     await this.#progress(false);
   }
 
-  /** Writes as many of the files as fit; the rest goes back to the front of the batch. */
-  #writeJob(slot: Uint8Array, files: PendingFile[]): PendingFile[] {
-    const writer = new JobWriter(slot);
-    let n = 0;
-    while (n < files.length && writer.add(files[n]!.request)) n++;
-    if (n < files.length) {
-      this.#batch = files.slice(n).concat(this.#batch);
-      for (let i = n; i < files.length; i++) this.#batchBytes += files[i]!.request.size + 4096;
-    }
-    return n < files.length ? files.slice(0, n) : files;
+  /** Copies the job and starts the next one. @returns who is told of its files */
+  #send(slot: Uint8Array): (PendingFile | RunOfFiles)[] {
+    slot.set(this.#jobBytes.subarray(0, this.#job.end));
+    const batch = this.#batch;
+    for (const files of batch) if ("chunk" in files) files.close();
+    this.#job = new JobWriter(this.#jobBytes);
+    this.#batch = [];
+    this.#batchBytes = 0;
+    return batch;
   }
 
   #freeLane(): Lane | undefined {
@@ -336,52 +381,65 @@ export class CreatePipeline {
   }
 
   async #consume(
-    queue: PendingFile[],
+    queue: (PendingFile | RunOfFiles)[],
     entries: Uint8Array,
     records: DataView,
     length: number,
   ): Promise<void> {
     const { sink, onChunk } = this.#options;
-    const accepted: { id: Uint8Array; offset: number; length: number }[] = [];
     const failed: ChunkRef[][] = [];
     const bytes = new Uint8Array(records.buffer, records.byteOffset, records.byteLength);
+    let stored = 0;
     let offset = 0;
     let p = 0;
     while (p < length) {
       const kind = records.getUint32(p, true);
-      const file = queue[0]!;
+      const head = queue[0]!;
       if (kind === RECORD_NEW || kind === RECORD_KNOWN) {
         const size = records.getUint32(p + 4, true);
         const entryLength = records.getUint32(p + 8, true);
-        const id = bytes.slice(p + 12, p + 44);
-        if (kind === RECORD_NEW) {
-          const { chunk, isNew } = sink.add(id, size, entryLength - PUT_HEADER);
-          file.chunks.push(chunk);
-          if (isNew) accepted.push({ id, offset, length: entryLength });
-          offset += entryLength;
-        } else file.chunks.push(sink.reference(id, size));
-        onChunk?.(file);
+        const own = kind === RECORD_NEW ? entryLength - PUT_HEADER_SIZE : -1;
+        const known = sink.count(bytes, p + 12, size, own);
+        const csize = known < 0 ? own : known;
+        if (known < 0) this.#place(stored++, offset, entryLength);
+        offset += entryLength;
+        if ("chunk" in head) head.chunk(bytes, p + 12, size, csize);
+        else head.chunks.push({ id: bytes.slice(p + 12, p + 44), size, csize });
+        onChunk?.();
         p += CHUNK_RECORD_BYTES;
-        continue;
-      }
-      queue.shift();
-      if (kind === RECORD_END) {
-        file.flags = records.getUint32(p + 4, true);
-        if (file.flags & FRESH_STAT) file.fresh = readFreshStat(records, p + 8);
+      } else if (kind === RECORD_END) {
+        const flags = records.getUint32(p + 4, true);
+        const fresh = flags & FRESH_STAT ? readFreshStat(records, p + 8) : undefined;
+        if ("chunk" in head) head.end(flags, fresh);
+        else Object.assign(head, { flags, fresh, done: true });
+        if (!("chunk" in head) || head.isDone) queue.shift();
         p += END_RECORD_BYTES;
       } else if (kind === RECORD_ERROR) {
         const n = records.getUint32(p + 4, true);
         const [code = "", syscall = "", message = ""] = new TextDecoder()
           .decode(bytes.slice(p + 8, p + 8 + n))
           .split("\0");
-        file.error = { code, syscall, message };
-        failed.push(file.chunks.slice(file.written));
-        file.chunks = [];
+        const error = { code, syscall, message };
+        if ("chunk" in head) failed.push(head.fail(error));
+        else {
+          failed.push(head.chunks.slice(head.written));
+          Object.assign(head, { error, chunks: [], done: true });
+        }
+        if (!("chunk" in head) || head.isDone) queue.shift();
         p = align4(p + 8 + n);
       } else throw new Error(`create pipeline: unknown record ${kind}`);
-      file.done = true;
     }
-    if (accepted.length > 0) await sink.store(entries, accepted);
+    if (stored > 0) await sink.store(entries, this.#places.subarray(0, 2 * stored));
     for (const chunks of failed) await sink.release(chunks);
+  }
+
+  #place(n: number, offset: number, length: number): void {
+    if (2 * n === this.#places.length) {
+      const more = new Uint32Array(2 * this.#places.length);
+      more.set(this.#places);
+      this.#places = more;
+    }
+    this.#places[2 * n] = offset;
+    this.#places[2 * n + 1] = length;
   }
 }

@@ -66,6 +66,15 @@ export interface ScanSlot {
   numbers: Float64Array;
 }
 
+/** A slot in `memory`. @param at a multiple of 8 */
+export function newSlot(memory: ArrayBufferLike, at: number, size: number): ScanSlot {
+  return {
+    bytes: new Uint8Array(memory, at, size),
+    view: new DataView(memory, at, size),
+    numbers: new Float64Array(memory, at, size / 8),
+  };
+}
+
 /** What the walk found, as the main thread gets it. The stat is reused. */
 export type ScanEvent =
   | { type: "entry"; root: number; path: string; stat: Stat; xattrs: number }
@@ -83,12 +92,7 @@ export class ScanChannel {
   }
 
   slot(n: number): ScanSlot {
-    const at = CONTROL_BYTES + (n % SLOTS) * SLOT_BYTES;
-    return {
-      bytes: new Uint8Array(this.memory, at, SLOT_BYTES),
-      view: new DataView(this.memory, at, SLOT_BYTES),
-      numbers: new Float64Array(this.memory, at, SLOT_BYTES / 8),
-    };
+    return newSlot(this.memory, CONTROL_BYTES + (n % SLOTS) * SLOT_BYTES, SLOT_BYTES);
   }
 
   get(word: number): number {
@@ -127,7 +131,7 @@ export class ScanWriter {
   entry(root: number, path: string, stat: Stat, xattrs: number): boolean {
     const at = this.#at + HEADER + NUMBER_BYTES;
     // As UTF-8 a path takes at most three bytes for each of its units.
-    if (at + 3 * path.length > SLOT_BYTES) return false;
+    if (at + 3 * path.length > this.#bytes.length) return false;
     const end = this.#path(path, at);
     this.#header(ENTRY, root, xattrs, end - at);
     writeStat(this.#numbers, (this.#at + HEADER) / 8, stat);
@@ -162,7 +166,7 @@ export class ScanWriter {
   #text(kind: number, root: number, text: string): boolean {
     const bytes = fsEncode(text);
     const end = this.#at + HEADER + bytes.length;
-    if (end > SLOT_BYTES) return false;
+    if (end > this.#bytes.length) return false;
     this.#header(kind, root, 0, bytes.length);
     this.#bytes.set(bytes, this.#at + HEADER);
     this.#done(end);

@@ -1,18 +1,8 @@
 // The walking thread: runs the walk and fills the ring with what it finds, until the end or a stop.
 import { type MatcherSpec, PatternMatcher } from "../../select/index.ts";
-import { type WalkEvent, Walker, type WalkOptions } from "../walker.ts";
-import {
-  ENDED,
-  PUBLISHED,
-  PULSE,
-  RELEASED,
-  ScanChannel,
-  ScanWriter,
-  SLOTS,
-  STOP,
-  XATTRS_NONE,
-  XATTRS_UNKNOWN,
-} from "./scan-channel.ts";
+import { Walker, type WalkOptions } from "../walker.ts";
+import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, ScanWriter, SLOTS, STOP } from "./scan-channel.ts";
+import { tooLong, writeEvent } from "./scan-events.ts";
 
 /** Serialisable start data of the walking thread. */
 export interface ScanWorkerData {
@@ -46,24 +36,11 @@ export function runScanWorker(data: ScanWorkerData): void {
   };
   // While the main thread has nothing to do, looking for attributes is left to it: so both end at the same time.
   let looks = false;
-  // A path's names of attributes; most have none, which is all that has to be known here.
-  const attributes = (event: WalkEvent & { type: "entry" }): number => {
-    if (!looks) return XATTRS_UNKNOWN;
-    const names = event.directory?.xattrNames(event.name === "" ? "." : event.name);
-    return names?.length === 0 ? XATTRS_NONE : XATTRS_UNKNOWN;
-  };
-  const write = (root: number, event: WalkEvent): boolean => {
-    if (event.type === "entry") return writer.entry(root, event.path, event.stat, attributes(event));
-    if (event.type === "status") return writer.status(root, event.path, event.status);
-    return writer.problem(root, event.path, event.problem);
-  };
-
   for (const [root, path] of data.roots.entries()) {
     for (const event of walker.walk(path)) {
-      if (write(root, event)) continue;
+      if (writeEvent(writer, root, event, looks)) continue;
       if (!publish()) return;
-      if (!write(root, event))
-        throw new Error(`walk: an event larger than a slot (${event.path.length} characters)`);
+      if (!writeEvent(writer, root, event, looks)) throw tooLong(event);
     }
   }
   if (!writer.isEmpty) channel.raise(PUBLISHED);

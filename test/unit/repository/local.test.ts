@@ -182,13 +182,13 @@ describe("objects", () => {
     const numbers = [0, 1, 2, 3, 4, 4, ...Array.from({ length: 60 }, (_, i) => i + 5)];
     const size = 41 + 90;
     const buffer = new Uint8Array(size * numbers.length);
-    const entries = numbers.map((n, i) => {
+    const places = numbers.flatMap((n, i) => {
       buffer.set(key(n), i * size + 9);
       buffer.set(value(n + (i === 5 ? 50 : 0), 90), i * size + 41);
       sealEntry(buffer, i * size, size, TAG_PUT);
-      return { id: key(n), offset: i * size, length: size };
+      return [i * size, size];
     });
-    w.appendObjects(buffer, entries);
+    w.appendObjects(buffer, Uint32Array.from(places));
     expect(await w.get(key(2))).toEqual(value(2, 90));
     await w.commit();
     expect(await w.check()).toBe(true);

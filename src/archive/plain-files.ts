@@ -1,18 +1,19 @@
-// Unchanged files of a walk that a thread of its own does: from the ring's bytes through files cache and chunk index into
-// the item stream, without an object, a string or a bigint for a file. Path hashes are computed for a slot's files
-// together. Whatever is out of the ordinary (attributes, ACLs, flags, hard links, times before 1970) goes the way of all
-// other entries, which knows everything.
+// Plain files of a walk: from its bytes through files cache and chunk index into the item stream, or to the workers,
+// without an object, a string or a bigint for a file. Path hashes are computed for a slot's files together. Whatever is
+// out of the ordinary (attributes, ACLs, flags, hard links, times before 1970) goes the way of all other entries, which
+// knows everything.
 import { type FileStamp, type FilesCache, ID_STRIDE, UNCHANGED } from "../cache/files.ts";
 import { choose } from "../core/choose.ts";
 import { createHasher, type Hasher } from "../core/hasher.ts";
 import { fsEncode } from "../format/bytes.ts";
-import { splitNanoseconds } from "../format/nanoseconds.ts";
 import { fs } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { isRegular } from "./constants.ts";
 import { idHasherKind } from "./ids.ts";
 import type { PlainFile } from "./item-encoder.ts";
 import type { MetadataCollector } from "./metadata-capture.ts";
+import { aPlainFile, type FileRun, plainTime } from "./pipeline/file-run.ts";
+import type { JobWriter } from "./pipeline/messages.ts";
 import { readStamp, ScanReader, type ScanSlot, STAT, XATTRS_NONE } from "./pipeline/scan-channel.ts";
 
 const MOST_FILES = 2048;
@@ -20,28 +21,17 @@ const PATH_BYTES = 512 << 10;
 const DIGEST = 32;
 const SLASH = 0x2f;
 const DOT = 0x2e;
-/** Upper half from which on a time does not fit 63 bits. */
-const TOO_LATE = 0x80000000;
+/** What is larger is an entry of its own, which checkpoints know how to take apart. */
+const LARGEST = 1 << 20;
 
-export class UnchangedFiles {
-  /** The item of the file that take() answered true for; its sizes and ids are good until the next call. */
-  readonly file: PlainFile = {
-    path: new Uint8Array(0),
-    mode: 0,
-    uid: 0,
-    gid: 0,
-    user: null,
-    group: null,
-    times: new Uint32Array(6),
-    hasChangeTime: true,
-    hasAccessTime: false,
-    ids: new Uint8Array(0),
-    idsAt: 0,
-    idStride: ID_STRIDE,
-    chunkCount: 0,
-    sizes: new Uint32Array(64),
-    size: 0,
-  };
+/** Answers of look(): not to be treated as plain; unchanged, with all its chunks referenced; to be read. */
+export const SPECIAL = 0;
+export const KNOWN = 1;
+export const TO_READ = 2;
+
+export class PlainFiles {
+  /** The item of the file that look() called KNOWN; its sizes and ids are good until the next call. */
+  readonly file: PlainFile;
   readonly #files: FilesCache;
   readonly #store: ChunkStore;
   readonly #collector: MetadataCollector;
@@ -49,7 +39,7 @@ export class UnchangedFiles {
   /** The working directory with a slash, for relative paths. */
   readonly #prefix: Uint8Array;
   readonly #digests = new Uint8Array(MOST_FILES * DIGEST);
-  /** Positions in the slot of the hashed files, ascending, and the one that take() expects next. */
+  /** Positions in the slot of the hashed files, ascending, and the one that look() expects next. */
   readonly #hashed = new Uint32Array(MOST_FILES);
   #count = 0;
   #next = 0;
@@ -66,11 +56,10 @@ export class UnchangedFiles {
     this.#hasher = createHasher(core, idHasherKind(key.material), choose());
     this.#prefix = fsEncode(`${cwd}/`);
     this.#asksForNames = collector.asksForNames;
-    this.file.hasChangeTime = collector.keepsChangeTime;
-    this.file.hasAccessTime = collector.keepsAccessTime;
+    this.file = aPlainFile(collector);
   }
 
-  /** Hashes the paths of the files of a slot that take() may be asked for. */
+  /** Hashes the paths of the files of a slot that look() may be asked for. */
   begin(slot: ScanSlot): void {
     const { core } = this.#store.objects;
     const stage = core.stageRegion(PATH_BYTES + MOST_FILES * (8 + DIGEST));
@@ -102,34 +91,37 @@ export class UnchangedFiles {
     this.#current = -1;
   }
 
-  /** Whether the reader is at an unchanged file, all of whose chunks are there: they have been referenced then, and
-   *  `file` is its item. To be asked for every event of the slot, in order. */
-  take(reader: ScanReader): boolean {
+  /** What the reader is at, in the order of the slot. KNOWN: `file` is its item. */
+  look(reader: ScanReader): number {
     this.#current = -1;
-    if (this.#next === this.#count || reader.pathAt !== this.#hashed[this.#next]) return false;
+    const hashed = this.#hashed;
+    while (this.#next < this.#count && hashed[this.#next]! < reader.pathAt) this.#next++;
+    if (this.#next === this.#count || reader.pathAt !== hashed[this.#next]) return SPECIAL;
     this.#current = this.#next++;
     const { numbers, bytes, statAt: s } = reader;
     const { file } = this;
     const stamp = this.#stamp;
     readStamp(numbers, s, stamp);
     const { times } = file;
-    if (!time(stamp.mtimeSec, stamp.mtimeNsec, times, 0)) return false;
-    if (file.hasChangeTime && !time(stamp.ctimeSec, stamp.ctimeNsec, times, 2)) return false;
-    if (file.hasAccessTime && !time(numbers[s + STAT.atimeSec]!, numbers[s + STAT.atimeNsec]!, times, 4))
-      return false;
-    const files = this.#files;
-    if (files.lookup(this.#digests, this.#current * DIGEST, stamp) !== UNCHANGED) return false;
+    if (!plainTime(stamp.mtimeSec, stamp.mtimeNsec, times, 0)) return SPECIAL;
+    if (file.hasChangeTime && !plainTime(stamp.ctimeSec, stamp.ctimeNsec, times, 2)) return SPECIAL;
+    if (file.hasAccessTime && !plainTime(numbers[s + STAT.atimeSec]!, numbers[s + STAT.atimeNsec]!, times, 4))
+      return SPECIAL;
     if (
       this.#asksForNames &&
       reader.xattrs !== XATTRS_NONE &&
       !fs.hasNoXattrs(bytes, reader.pathAt, reader.pathEnd)
     )
-      return false;
+      return SPECIAL;
+    const files = this.#files;
+    const answer = files.lookup(this.#digests, this.#current * DIGEST, stamp);
+    if (answer !== UNCHANGED) return stamp.size <= LARGEST ? TO_READ : SPECIAL;
     const { chunkCount } = files;
     if (2 * chunkCount > file.sizes.length) file.sizes = new Uint32Array(4 * chunkCount);
     const { sizes } = file;
+    // The cache knows the file, but a chunk was lost: read it like a modified one.
     if (!this.#store.referenceAll(files.buffer, files.chunkOffset, ID_STRIDE, chunkCount, sizes))
-      return false;
+      return stamp.size <= LARGEST ? TO_READ : SPECIAL;
     file.ids = files.buffer;
     file.idsAt = files.chunkOffset;
     file.chunkCount = chunkCount;
@@ -142,10 +134,15 @@ export class UnchangedFiles {
     file.group = this.#collector.group(file.gid);
     file.path = bytes.subarray(reader.pathAt + leadingSlashes(bytes, reader.pathAt), reader.pathEnd);
     this.#store.stats.nfiles++;
-    return true;
+    return KNOWN;
   }
 
-  /** The path hash of the file that take() was asked for last, where there is one. */
+  /** Adds the file that look() called TO_READ. */
+  addTo(run: FileRun, job: JobWriter, reader: ScanReader): void {
+    run.add(job, reader, this.#digests, this.#current * DIGEST);
+  }
+
+  /** The path hash of the file that look() was asked for last, where there is one. */
   get pathHash(): Uint8Array | undefined {
     const at = this.#current * DIGEST;
     return this.#current < 0 ? undefined : this.#digests.slice(at, at + DIGEST);
@@ -166,10 +163,6 @@ export class UnchangedFiles {
       () => reader.path,
     );
   }
-}
-
-function time(sec: number, nsec: number, out: Uint32Array, at: number): boolean {
-  return splitNanoseconds(sec, nsec, out, at) && out[at]! < TOO_LATE;
 }
 
 function leadingSlashes(bytes: Uint8Array, at: number): number {
