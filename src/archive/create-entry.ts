@@ -3,8 +3,9 @@ import type { FileStamp } from "../cache/files.ts";
 import type { CompressionSpec } from "../compress/index.ts";
 import { type AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
 import { fs, type Stat } from "../runtime/index.ts";
-import type { Item } from "./item.ts";
+import type { ChunkRef, Item } from "./item.ts";
 import type { FileRun } from "./pipeline/file-run.ts";
+import { RACE } from "./pipeline/messages.ts";
 import type { PendingFile, ReadError } from "./pipeline/pipeline.ts";
 
 export interface Entry {
@@ -18,6 +19,8 @@ export interface Entry {
   /** The first of several hard links, which carries the chunks. */
   master: Entry | undefined;
   failed: boolean;
+  /** It was read a second time, as its name had been given to another file meanwhile. */
+  again: boolean;
   parts: number;
   /** Many entries in one: plain files, and what was found between them. */
   run: FileRun | undefined;
@@ -34,6 +37,7 @@ export function newEntry(path: string): Entry {
     facts: undefined,
     master: undefined,
     failed: false,
+    again: false,
     parts: 0,
     run: undefined,
   };
@@ -78,7 +82,7 @@ export function statTarget(path: string): Stat | undefined {
 }
 
 export function problemOf(path: string, error: ReadError): AlcoveWarning {
-  if (error.code === "RACE") return new BackupRaceCondition(path);
+  if (error.code === RACE) return new BackupRaceCondition(path);
   return backupOSError(
     path,
     Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }),
@@ -87,4 +91,24 @@ export function problemOf(path: string, error: ReadError): AlcoveWarning {
 
 export function largestEntry(chunk: number, compression: CompressionSpec): number {
   return chunk + (chunk >> 6) + 65536 + (compression.name === "obfuscate" ? chunk : 0);
+}
+
+/** What a checkpoint keeps of an entry that is not in the item stream yet: part files with the chunks that are stored.
+ *  `whole`: its chunks are referenced once more by the item that comes later, and not by the entry itself. */
+export function* partFiles(entry: Entry): Generator<{ part: Item; whole: boolean }> {
+  const { run, item, file } = entry;
+  for (const part of run?.partItems() ?? []) yield { part, whole: true };
+  if (!item) return;
+  if (!file) {
+    if (item.chunks?.length) yield { part: partOf(item, 1, item.chunks), whole: true };
+  } else if (!file.error && file.chunks.length > file.written) {
+    const chunks = file.chunks.slice(file.written);
+    file.written = file.chunks.length;
+    yield { part: partOf(item, ++entry.parts, chunks), whole: false };
+  }
+}
+
+function partOf(item: Item, part: number, chunks: ChunkRef[]): Item {
+  const size = chunks.reduce((sum, c) => sum + c.size, 0);
+  return { ...item, path: `${item.path}.borg_part_${part}`, part, chunks, size };
 }

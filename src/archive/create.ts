@@ -18,7 +18,15 @@ import { normPath } from "../format/paths.ts";
 import { fs, libc, Stat } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { isDirectory, S_IFREG } from "./constants.ts";
-import { type Entry, largestEntry, newEntry, pendingFile, problemOf, statIfThere } from "./create-entry.ts";
+import {
+  type Entry,
+  largestEntry,
+  newEntry,
+  partFiles,
+  pendingFile,
+  problemOf,
+  statIfThere,
+} from "./create-entry.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import type { PlainFile } from "./item-encoder.ts";
 import { ItemMaker } from "./item-maker.ts";
@@ -32,6 +40,7 @@ import { ScanAhead } from "./pipeline/scan-ahead.ts";
 import { type ScanEvent, ScanReader, STAT } from "./pipeline/scan-channel.ts";
 import { walkHere } from "./pipeline/scan-events.ts";
 import { KNOWN, PlainFiles, TO_READ } from "./plain-files.ts";
+import { ReadAgain, wasRaced } from "./read-again.ts";
 import type { Statistics } from "./stats.ts";
 import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
@@ -84,6 +93,7 @@ export class Creator {
   /** Nobody wants to be told of single files. */
   readonly #quiet: boolean;
   readonly #maker: ItemMaker;
+  readonly #again: ReadAgain;
   #lastCheckpoint = performance.now();
   #currentPath = "";
 
@@ -98,6 +108,11 @@ export class Creator {
     const tells = options.onStatus ? (options.tells ?? (() => true)) : () => false;
     this.#tellsUnchanged = tells("U");
     this.#quiet = !STATUSES.some(tells);
+    this.#again = new ReadAgain(
+      this.#maker,
+      (entry) => this.#readNow(entry),
+      (entry, item, file) => this.#complete(entry, item, file),
+    );
     const { material } = writer.manifest.key;
     const largestChunk =
       options.chunker.algo === "fixed"
@@ -363,6 +378,7 @@ export class Creator {
     while (this.#head < this.#queue.length) {
       const entry = this.#queue[this.#head]!;
       if (entry.file ? !entry.file.done : entry.run && !entry.run.isDone) break;
+      if (wasRaced(entry)) return this.#again.entry(entry).then(() => this.#advance());
       if (entry.master?.failed && !entry.file) return this.#carry(entry).then(() => this.#advance());
       const wait = this.#finish(entry);
       this.#head++;
@@ -377,6 +393,14 @@ export class Creator {
       if (wait) return wait.then(() => this.#advance());
     }
     return this.#maybeCheckpoint();
+  }
+
+  /** Reads an entry's file before anything else. It is in the queue, where a checkpoint finds it. */
+  async #readNow(entry: Entry): Promise<void> {
+    this.#queue.splice(this.#head, 0, entry);
+    await this.#pipeline.submit(entry.file!);
+    await this.#pipeline.drain();
+    this.#queue.splice(this.#head, 1);
   }
 
   /** A hard link whose first name could not be read carries the contents itself. */
@@ -468,31 +492,12 @@ export class Creator {
   async checkpoint(): Promise<void> {
     const twice: ChunkRef[] = [];
     for (let i = this.#head; i < this.#queue.length; i++) {
-      const entry = this.#queue[i]!;
-      const { file, item } = entry;
-      for (const part of entry.run?.partItems() ?? []) {
-        twice.push(...part.chunks!);
+      for (const { part, whole } of partFiles(this.#queue[i]!)) {
         await this.#writer.add(part);
+        if (!whole) continue;
+        twice.push(...part.chunks!);
         this.stats.nfilesParts++;
       }
-      if (!file && item?.chunks?.length) {
-        await this.#writer.add({ ...item, path: `${item.path}.borg_part_1`, part: 1 });
-        twice.push(...item.chunks);
-        this.stats.nfilesParts++;
-      }
-      if (!file || !item || file.error || file.chunks.length <= file.written) continue;
-      const chunks = file.chunks.slice(file.written);
-      let size = 0;
-      for (const c of chunks) size += c.size;
-      file.written = file.chunks.length;
-      entry.parts++;
-      await this.#writer.add({
-        ...item,
-        path: `${item.path}.borg_part_${entry.parts}`,
-        part: entry.parts,
-        chunks,
-        size,
-      });
     }
     await this.#writer.checkpoint(this.stats);
     // The items they belong to come later, and reference them once more.

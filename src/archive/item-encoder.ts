@@ -84,6 +84,14 @@ export class ItemEncoder {
     return this.#buf.subarray(0, this.#pos);
   }
 
+  /** Encodes an item to byte `at`, before what is there. */
+  insert(at: number, item: Item): void {
+    const behind = this.#buf.slice(at, this.#pos);
+    this.#pos = at;
+    this.encode(item);
+    this.append(behind);
+  }
+
   /** Drops the first n bytes. */
   consume(n: number): void {
     this.#buf.copyWithin(0, n, this.#pos);

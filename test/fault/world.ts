@@ -145,6 +145,11 @@ export class World {
     roots: readonly string[],
     options: {
       checkpoint?: boolean;
+      /** Commits a checkpoint whenever one is possible. */
+      checkpoints?: boolean;
+      /** Told of every commit, by its number. */
+      onCommit?: (n: number) => void;
+      signal?: AbortSignal;
       onWarning?: (warning: AlcoveWarning) => void;
       /** Called when files have been looked at and before any is read. */
       beforeRead?: () => void;
@@ -154,6 +159,7 @@ export class World {
       const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
       cache.beginTxn();
       const chunker = parseChunkerParams("buzhash,10,16,12,4095");
+      let commits = 0;
       const writer = new ArchiveWriter({
         manifest,
         store,
@@ -163,6 +169,7 @@ export class World {
         commitCache: async () => {
           cache.commit({ id: manifest.id, timestamp: manifest.timestamp! });
           cache.beginTxn();
+          options.onCommit?.(++commits);
         },
       });
       const creator = new Creator(writer, cache.files, {
@@ -181,7 +188,8 @@ export class World {
         chunker,
         filesChanged: "ctime",
         readSpecial: false,
-        checkpointInterval: 0,
+        checkpointInterval: options.checkpoints ? 1e-9 : 0,
+        ...(options.signal && { signal: options.signal }),
         workers: 0,
         cwd: "/",
         onWarning:

@@ -18,6 +18,7 @@ import {
   END_RECORD_BYTES,
   FRESH_STAT,
   type FreshStat,
+  RACE,
   RECORD_END,
   RECORD_KNOWN,
   RECORD_NEW,
@@ -172,7 +173,7 @@ export class Engine {
       if (!request.special) {
         // Between the walk's stat and now the name may have been given to something else: never read that.
         if ((before.mode & 0o170000) !== request.fileType || !sameInode(before.ino, request.ino)) {
-          throw new Vanished("RACE", "file type or inode changed");
+          throw new Vanished(RACE, "file type or inode changed");
         }
       }
       if (this.#setup.sparse && this.#setup.chunker.algo === "fixed") {

@@ -12,7 +12,7 @@ import { ItemDecoder } from "../item-decoder.ts";
 import { ItemEncoder, type PlainFile } from "../item-encoder.ts";
 import type { MetadataCollector } from "../metadata-capture.ts";
 import type { Statistics } from "../stats.ts";
-import { CHANGED, type FreshStat, type JobWriter } from "./messages.ts";
+import { CHANGED, type FreshStat, type JobWriter, RACE } from "./messages.ts";
 import type { ReadError, RunOfFiles } from "./pipeline.ts";
 import { readStamp, type ScanReader, STAT } from "./scan-channel.ts";
 
@@ -74,6 +74,8 @@ export function aPlainFile(collector: MetadataCollector): PlainFile {
 export class FileRun implements RunOfFiles {
   /** Problems and changes seen while reading, in order. */
   readonly told: { path: string; warning: AlcoveWarning }[] = [];
+  /** Files that were replaced between the walk and the reading, and where in the items they belong. */
+  readonly raced: { path: string; at: number }[] = [];
   /** Entries: files, and those between them. */
   count = 0;
   #open = true;
@@ -100,7 +102,7 @@ export class FileRun implements RunOfFiles {
   /** Starts over. */
   reset(): this {
     this.count = this.#pathsEnd = this.#files = this.#done = this.#passed = this.#checkpoints = 0;
-    this.told.length = 0;
+    this.told.length = this.raced.length = 0;
     this.#items.consume(this.#items.length);
     this.#behind.consume(this.#behind.length);
     this.#file.chunkCount = 0;
@@ -169,6 +171,11 @@ export class FileRun implements RunOfFiles {
   between(): ItemEncoder {
     this.count++;
     return this.isDone ? this.#items : this.#behind;
+  }
+
+  /** Adds the item of a file that was read again. @param at as in `raced`; the last one first */
+  insert(at: number, item: Item): void {
+    this.#items.insert(at, item);
   }
 
   /** The items, once it is done: a view. */
@@ -241,7 +248,8 @@ export class FileRun implements RunOfFiles {
 
   fail(error: ReadError): ChunkRef[] {
     const i = this.#next();
-    this.#tell(i, (path) => problemOf(path, error));
+    if (error.code === RACE) this.raced.push({ path: this.#path(i), at: this.#items.length });
+    else this.#tell(i, (path) => problemOf(path, error));
     const chunks = this.#chunks();
     this.#finished();
     return chunks;

@@ -19,6 +19,9 @@ export type FilesChanged = "ctime" | "mtime" | "disabled";
 
 const TYPE_MASK = 0o170000;
 
+/** Code of the error of a file that is no longer what the walk saw under its name. */
+export const RACE = "RACE";
+
 /** Writes requests into a job slot; `add` says whether it fits. */
 export class JobWriter {
   readonly #slot: Uint8Array;

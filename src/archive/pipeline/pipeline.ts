@@ -144,6 +144,7 @@ export class CreatePipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = options;
+    keepEngineLean();
     this.#entryBytes = Math.max(options.largestEntry, 4 << 20);
     this.#readHere = options.readHere;
   }
@@ -151,7 +152,6 @@ export class CreatePipeline {
   /** Starts the workers; nothing is started before the first file that has to be read. */
   #start(): void {
     if (this.#lanes.length > 0) return;
-    keepEngineLean();
     const module = coreModule();
     for (let i = 0; i < this.#options.workers; i++) {
       const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
