@@ -1,21 +1,23 @@
 // create: backs up files into a new archive. Borg's do_create.
+import { join } from "node:path";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { S_IFREG } from "../../src/archive/constants.ts";
 import { Creator, checkArchiveName } from "../../src/archive/create.ts";
 import type { Item } from "../../src/archive/item.ts";
+import { ScanAhead } from "../../src/archive/pipeline/scan-ahead.ts";
 import { openCache } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";
 import { inodeKey, Walker } from "../../src/archive/walker.ts";
 import { ArchiveWriter } from "../../src/archive/writer.ts";
 import type { Cache } from "../../src/cache/cache.ts";
 import { cacheDirPath } from "../../src/cache/dirs.ts";
-import { parseFilesCacheMode } from "../../src/cache/files.ts";
+import { filesCacheName, parseFilesCacheMode } from "../../src/cache/files.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
 import { parseCompression } from "../../src/compress/index.ts";
 import { AlcoveError, ArchiveAlreadyExists, BackupOSError, describeSystemError } from "../../src/errors.ts";
 import { normPath } from "../../src/format/paths.ts";
 import { nowMicros } from "../../src/format/time.ts";
-import { fs, groupId, Stat, userId } from "../../src/runtime/index.ts";
+import { fs, groupId, isSystemError, libc, Stat, userId } from "../../src/runtime/index.ts";
 import { adHocCache } from "../adhoc.ts";
 import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
 import type { Args } from "../args.ts";
@@ -53,22 +55,52 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     const { manifest, environment } = opened;
     if (manifest.archives.has(name)) throw new ArchiveAlreadyExists(name);
     const adHoc = args.flag("no-cache-sync");
-    const cache = adHoc
-      ? await adHocCache(manifest, environment, ctx)
-      : await openCache(manifest, environment, {
-          filesMode: parseFilesCacheMode(args.text("files-cache")!),
-          ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
-          progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
-          workers: workerCount(ctx),
-        });
-    const withdraw = ctx.onAbruptExit(() => cache.close());
+    const begun = beginWalk(args, ctx, paths, walk, manifest.objects.repository.idHex);
     try {
-      await backUp(args, ctx, opened, cache, paths, walk);
+      const cache = adHoc
+        ? await adHocCache(manifest, environment, ctx)
+        : await openCache(manifest, environment, {
+            filesMode: parseFilesCacheMode(args.text("files-cache")!),
+            ...(ctx.lockWait >= 0 ? { lockWait: ctx.lockWait } : {}),
+            progress: ctx.progressSink({ "cache.sync": "Syncing chunks cache" }),
+            workers: workerCount(ctx),
+          });
+      const withdraw = ctx.onAbruptExit(() => cache.close());
+      try {
+        await backUp(args, ctx, opened, cache, paths, walk, begun);
+      } finally {
+        withdraw();
+        cache.close();
+      }
     } finally {
-      withdraw();
-      cache.close();
+      await begun?.close();
     }
   });
+}
+
+/** Bytes of a files cache that knows enough files for a walk ahead to pay. */
+const MANY_FILES = 1 << 19;
+
+/** Starts to walk while the caches are still being read, where most files will be found unchanged. */
+function beginWalk(
+  args: Args,
+  ctx: Context,
+  paths: readonly string[],
+  walk: WalkOptions,
+  repositoryId: string,
+): ScanAhead | undefined {
+  const other = ["content-from-command", "paths-from-command", "paths-from-stdin", "no-cache-sync"];
+  if (other.some((name) => args.flag(name)) || paths.includes("-") || workerCount(ctx) === 0 || !libc())
+    return undefined;
+  if (parseFilesCacheMode(args.text("files-cache")!).disabled) return undefined;
+  try {
+    const known = fs.stat(join(cacheDirPath(ctx.env), repositoryId, filesCacheName(ctx.env)));
+    if (known.size < MANY_FILES) return undefined;
+  } catch (e) {
+    if (!isSystemError(e)) throw e;
+    return undefined; // the first backup
+  }
+  return new ScanAhead(walk, paths.map(normPath), !args.flag("noxattrs") || !args.flag("noacls"));
 }
 
 type Opened = Parameters<Parameters<typeof withManifest>[3]>[0];
@@ -81,6 +113,7 @@ async function backUp(
   cache: Pick<Cache, "chunks" | "files" | "commit" | "beginTxn">,
   paths: readonly string[],
   walk: WalkOptions,
+  begun: ScanAhead | undefined,
 ): Promise<void> {
   const chunker = parseChunkerParams(String(args.value("chunker-params")));
   const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
@@ -127,6 +160,7 @@ async function backUp(
     readSpecial: args.flag("read-special"),
     checkpointInterval: args.number("checkpoint-interval")!,
     workers: workerCount(ctx),
+    begun,
     cwd,
     signal: ctx.signal,
     onStatus: (status, path) => ctx.fileStatus(status, path),

@@ -59,6 +59,8 @@ export interface CreateOptions {
   workers: number;
   /** Files the cache must know for the walk to get a thread of its own. */
   scanAhead?: number;
+  /** The walk of the first paths, if it has begun already; ended with them. */
+  begun?: ScanAhead | undefined;
   cwd: string;
   signal?: AbortSignal;
   onStatus?: (status: string, path: string) => void;
@@ -94,6 +96,7 @@ export class Creator {
   readonly #quiet: boolean;
   readonly #maker: ItemMaker;
   readonly #again: ReadAgain;
+  #begun: ScanAhead | undefined;
   #lastCheckpoint = performance.now();
   #currentPath = "";
 
@@ -108,6 +111,7 @@ export class Creator {
     const tells = options.onStatus ? (options.tells ?? (() => true)) : () => false;
     this.#tellsUnchanged = tells("U");
     this.#quiet = !STATUSES.some(tells);
+    this.#begun = options.begun;
     this.#again = new ReadAgain(
       this.#maker,
       (entry) => this.#readNow(entry),
@@ -174,7 +178,9 @@ export class Creator {
     const xattrs = this.#collector.asksForNames;
     // A thread of its own is worth its start where most files will be found unchanged. Where they have to be read, the
     // workers have enough to do.
-    const ahead = workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined;
+    const ahead =
+      this.#begun ?? (workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined);
+    this.#begun = undefined;
     const plain = new PlainFiles(files, this.#store, this.#collector, cwd);
     const stat = new Stat();
     try {
