@@ -3,7 +3,7 @@
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
 import { Core, coreModule } from "../../core/index.ts";
 import { PUT_HEADER_SIZE } from "../../repository/entry.ts";
-import { keepEngineLean } from "../../runtime/heap.ts";
+import { compileLess, keepHeapSmall } from "../../runtime/heap.ts";
 import type { ChunkRef } from "../item.ts";
 import {
   Channel,
@@ -144,7 +144,8 @@ export class CreatePipeline {
 
   constructor(options: PipelineOptions) {
     this.#options = options;
-    keepEngineLean();
+    keepHeapSmall();
+    compileLess();
     this.#entryBytes = Math.max(options.largestEntry, 4 << 20);
     this.#readHere = options.readHere;
   }

@@ -1,6 +1,7 @@
 // Starts worker threads from the one file the program consists of: every thread loads the same file again and
 // sees from its data that it is a worker. From unbundled sources (Deno, Bun, tests) a small entry is used.
 import { Worker } from "node:worker_threads";
+import { compileLess } from "../../runtime/heap.ts";
 import { embeddedEntry } from "../../runtime/standalone.ts";
 
 /** Last word of a worker's argv. No word of a command line can hold a zero byte, and to look at argv takes no time,
@@ -36,6 +37,8 @@ export function startThread(
   onFailure: (e: Error) => void,
   onMessage?: (message: unknown) => void,
 ): Thread {
+  // Checks and cache syncs are loops of our own, which gain by the better code.
+  if (start.role !== "check" && start.role !== "sync") compileLess();
   // Nearly everything a worker allocates dies at once: a small young generation costs no time and saves 50 MB.
   // The walk keeps a directory's names for a while: collected as often, they would be moved again and again.
   const resourceLimits = { maxYoungGenerationSizeMb: start.role === "scan" ? 16 : 4 };
