@@ -1,17 +1,16 @@
 // The worker's side of extraction: reads, verifies, decrypts and decompresses objects, writes files and their
 // attributes. Messages in, messages out; one batch at a time.
 import type { MessagePort } from "node:worker_threads";
-import { createCompressor, defaultCompression, prepareCodecs } from "../compress/index.ts";
+import { prepareCodecs } from "../compress/index.ts";
 import { loadCore } from "../core/index.ts";
-import { type KeyMaterial, Sealer } from "../crypto/material.ts";
+import type { KeyMaterial } from "../crypto/material.ts";
 import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
-import { releaseBuffer } from "../runtime/heap.ts";
 import { BatchOpener } from "./batch-opener.ts";
-import { MAX_DATA_SIZE } from "./constants.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
 import type { SealedObject, SentError, WorkerBatch, WorkerResult } from "./extract-lanes.ts";
 import { ExtractTree } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
+import { LargeOpener } from "./large-opener.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import { problemWarning } from "./restore-warnings.ts";
 import { type ObjectLocation, SegmentObjects } from "./segment-objects.ts";
@@ -49,8 +48,7 @@ function storedObjects({ files, objects }: WorkerBatch): StoredObject[] {
 export async function runExtractWorker(data: ExtractWorkerData, port: MessagePort): Promise<void> {
   await prepareCodecs("all");
   const core = loadCore(data.module);
-  const sealer = new Sealer(data.material, core);
-  const codec = createCompressor(defaultCompression, core);
+  const large = new LargeOpener(data.material, core);
   const segments = new SegmentObjects();
   const tree = new ExtractTree(data.root);
   let warnings: AlcoveWarning[] = [];
@@ -71,8 +69,6 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   let openTo = 0;
   const plainAt = new Uint32Array(BATCH_OBJECTS);
   const plainLength = new Int32Array(BATCH_OBJECTS);
-  /** Buffers that are given back when the content they hold is written. */
-  const spent: Uint8Array[] = [];
   const keep = (n: number, at: number, length: number): void => {
     plainAt[n] = at;
     plainLength[n] = length;
@@ -122,11 +118,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       return core.u8.subarray(at, at + length);
     }
     const object = objects[n]!;
-    const packed = sealer.open(blobOf(object), object.id);
-    const content = codec.decompress(packed, MAX_DATA_SIZE);
-    sealer.checkId(object.id, content);
-    spent.push(content, packed);
-    return content;
+    return large.open(blobOf(object), object.id);
   };
 
   /** @param from, to its objects */
@@ -141,7 +133,6 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
           const content = contentOf(n);
           file.write(content);
           bytes += content.length;
-          for (const buffer of spent.splice(0)) releaseBuffer(buffer);
         }
       } catch (e) {
         throw file.abort(e);

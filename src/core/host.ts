@@ -4,6 +4,7 @@
 import crypto, { type KeyObject } from "node:crypto";
 import zlib from "node:zlib";
 import { crc32 as crc32Native } from "../runtime/crc32.ts";
+import { releaseBuffer } from "../runtime/heap.ts";
 
 /** One-shot hash: without the object that createHash makes (Node ≥ 20.12); half the cost for small messages. */
 type OneShot = (algorithm: string, data: Uint8Array, encoding: "buffer") => Uint8Array;
@@ -89,6 +90,34 @@ export function aes256ctr(key: Uint8Array | KeyObject, iv: Uint8Array, data: Uin
   // Gives nothing, but frees what the runtime has for the cipher: Deno never does otherwise, Node at some collection.
   cipher.final();
   return result;
+}
+
+/** What stays in the processor's second cache, and what allocators have at hand. */
+const PIECE_BYTES = 64 << 10;
+
+/** Runs data through a cipher piece by piece, without a buffer of the data's size, and ends the cipher.
+ *  @param take told of each piece and where it begins; the piece is given back then */
+export function inPieces(
+  cipher: crypto.Cipheriv,
+  data: Uint8Array,
+  take: (piece: Uint8Array, at: number) => void,
+): void {
+  for (let at = 0; at < data.length; at += PIECE_BYTES) {
+    const piece = cipher.update(data.subarray(at, at + PIECE_BYTES));
+    take(piece, at);
+    releaseBuffer(piece);
+  }
+  cipher.final(); // as aes256ctr
+}
+
+/** As aes256ctr, by inPieces(). */
+export function aes256ctrInPieces(
+  key: Uint8Array | KeyObject,
+  iv: Uint8Array,
+  data: Uint8Array,
+  take: (piece: Uint8Array, at: number) => void,
+): void {
+  inPieces(crypto.createCipheriv("aes-256-ctr", key, iv), data, take);
 }
 
 type Crc32 = (data: Uint8Array, seed?: number) => number;

@@ -5,10 +5,9 @@
 
 import { type Cipheriv, createCipheriv, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { createHasher, type HashKind } from "../core/hasher.ts";
-import { aes256ctr, hmacKey, hmacSha256, sha256 } from "../core/host.ts";
+import { aes256ctr, hmacKey, hmacSha256, inPieces, sha256 } from "../core/host.ts";
 import { type Core, loadCore } from "../core/index.ts";
 import { IntegrityError } from "../errors.ts";
-import { releaseBuffer } from "../runtime/heap.ts";
 import { type KeyMode, type KeyModeInfo, keyMode, TYPE_PASSPHRASE } from "./modes.ts";
 
 /** Serialisable: may be posted to a worker. */
@@ -37,8 +36,6 @@ export function blocksOf(length: number): number {
 }
 
 const EMPTY = new Uint8Array(0);
-/** What is decrypted at a time where the memory for it is there. */
-const PIECE_BYTES = 64 << 10;
 // Counters above 2^53 blocks would be 128 PiB of data; a repository that claims so many is damaged or hostile.
 const MAX_BLOCK = Number.MAX_SAFE_INTEGER;
 
@@ -156,17 +153,13 @@ export class Sealer {
   ): Uint8Array {
     const cipher = this.#verified(blob, id);
     if (!cipher) throw new IntegrityError(`Chunk ${name(id)}: is not encrypted.`);
-    const from = ENVELOPE_SIZE;
-    const length = blob.length - from;
+    const data = blob.subarray(ENVELOPE_SIZE);
     let out: Uint8Array | undefined;
-    for (let at = 0; at < length || !out; at += PIECE_BYTES) {
-      const piece = cipher.update(blob.subarray(from + at, Math.min(from + at + PIECE_BYTES, blob.length)));
-      out ??= room(length, piece);
+    inPieces(cipher, data, (piece, at) => {
+      out ??= room(data.length, piece);
       out.set(piece, at);
-      releaseBuffer(piece);
-    }
-    cipher.final();
-    return out;
+    });
+    return out ?? room(0, data);
   }
 
   #setIv(nonce: number, length: number): void {
