@@ -2,17 +2,9 @@
 // and writes items in the walk's order as they become complete. Borg's FilesystemObjectProcessors and
 // ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
 // before it leaves, so the archive is the same whatever the number of workers.
-import { type FilesCache, ID_STRIDE, UNCHANGED, UNKNOWN } from "../cache/files.ts";
-import type { ChunkerParams } from "../chunker/index.ts";
-import type { CompressionSpec } from "../compress/index.ts";
+import type { FilesCache } from "../cache/files.ts";
 import { choose } from "../core/choose.ts";
-import {
-  AlcoveError,
-  type AlcoveWarning,
-  backupOSError,
-  CancelledByUser,
-  FileChangedWarning,
-} from "../errors.ts";
+import { AlcoveError, backupOSError, CancelledByUser, FileChangedWarning } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
 import { normPath } from "../format/paths.ts";
 import { fs, libc, Stat } from "../runtime/index.ts";
@@ -27,13 +19,14 @@ import {
   problemOf,
   statIfThere,
 } from "./create-entry.ts";
+import type { CreateOptions } from "./create-options.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import type { PlainFile } from "./item-encoder.ts";
 import { ItemMaker } from "./item-maker.ts";
-import { type CaptureOptions, MetadataCollector } from "./metadata-capture.ts";
+import { knownFile } from "./known-files.ts";
+import { MetadataCollector } from "./metadata-capture.ts";
 import { stripPrefixOf } from "./paths.ts";
 import { FileRun } from "./pipeline/file-run.ts";
-import type { FilesChanged } from "./pipeline/messages.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
@@ -42,34 +35,8 @@ import { walkHere } from "./pipeline/scan-events.ts";
 import { KNOWN, PlainFiles, TO_READ } from "./plain-files.ts";
 import { ReadAgain, wasRaced } from "./read-again.ts";
 import type { Statistics } from "./stats.ts";
-import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "./walker.ts";
+import { inodeKey, type WalkEvent, Walker } from "./walker.ts";
 import type { ArchiveWriter } from "./writer.ts";
-
-export interface CreateOptions {
-  walk: WalkOptions;
-  capture: CaptureOptions;
-  compression: CompressionSpec;
-  chunker: ChunkerParams;
-  filesChanged: FilesChanged;
-  /** Holes of sparse files are not read (fixed chunker only). */
-  sparse?: boolean;
-  readSpecial: boolean;
-  /** Seconds; 0 for none. */
-  checkpointInterval: number;
-  workers: number;
-  /** Files the cache must know for the walk to get a thread of its own. */
-  scanAhead?: number;
-  /** The walk of the first paths, if it has begun already; ended with them. */
-  begun?: ScanAhead | undefined;
-  cwd: string;
-  signal?: AbortSignal;
-  onStatus?: (status: string, path: string) => void;
-  /** Which statuses onStatus wants to be told of; by default all. */
-  tells?: (status: string) => boolean;
-  onWarning?: (warning: AlcoveWarning) => void;
-  /** Called often; throttle in the callee. */
-  onProgress?: (stats: Statistics, path: string) => void;
-}
 
 const MAX_QUEUE = 4096;
 const SCAN_AHEAD_FILES = 4096;
@@ -352,29 +319,11 @@ export class Creator {
       const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
       entry.pathHash = this.#store.objects.id(fsEncode(full));
     }
-    const files = this.#files!;
-    const answer = files.lookup(entry.pathHash, 0, stat);
-    entry.status = answer === UNKNOWN ? "A" : "M";
-    if (answer !== UNCHANGED) return false;
-    const { buffer, chunkOffset, chunkCount } = files;
-    for (let i = 0; i < chunkCount; i++) {
-      // The cache knows the file, but a chunk was lost: read it like a modified one.
-      if (!this.#store.has(buffer, chunkOffset + i * ID_STRIDE)) {
-        entry.status = "M";
-        return false;
-      }
-    }
-    let size = 0;
-    const chunks: ChunkRef[] = [];
-    for (let i = 0; i < chunkCount; i++) {
-      const at = chunkOffset + i * ID_STRIDE;
-      const chunk = this.#store.reference(buffer.subarray(at, at + 32), 0);
-      size += chunk.size;
-      chunks.push(chunk);
-    }
+    const { status, chunks } = knownFile(this.#files!, this.#store, entry.pathHash, stat);
+    entry.status = status;
+    if (!chunks) return false;
     item.chunks = chunks;
-    item.size = size;
-    entry.status = "U";
+    item.size = chunks.reduce((sum, c) => sum + c.size, 0);
     this.stats.nfiles++;
     return true;
   }
