@@ -13,6 +13,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
+import { compare } from "./compare.ts";
 import { type Corpus, corpora } from "./corpora.ts";
 import { type Measured, measure, median } from "./pipeline-measure.ts";
 import { type Figures, type Report, save, table } from "./pipeline-report.ts";
@@ -82,25 +83,6 @@ function borgChecks(name: Name): void {
   const options = { ...env("borg"), BORG_BASE_DIR: join(work, "base-check") };
   const done = spawnSync("borg", ["check", join(work, `repo-${name}`)], { env: options, encoding: "utf8" });
   if (done.status !== 0) throw new Error(`borg check finds fault with ${name}'s repository:\n${done.stderr}`);
-}
-
-/** Types, permissions, sizes, times, targets and contents. */
-function compare(source: string, copy: string): void {
-  const list = (dir: string): string =>
-    execFileSync(
-      "sh",
-      [
-        "-c",
-        "find . -mindepth 1 -printf '%P %y %m %n %U %G %T@ %l %s\\n' | sed 's/ d \\(.*\\) [0-9]*$/ d \\1/' | sort",
-      ],
-      {
-        cwd: dir,
-        encoding: "utf8",
-        maxBuffer: 1 << 28,
-      },
-    );
-  if (list(source) !== list(copy)) throw new Error("the metadata of what was extracted differs");
-  execFileSync("diff", ["-rq", "--no-dereference", source, copy]);
 }
 
 function repositoryBytes(name: Name): number {

@@ -1,14 +1,18 @@
 // Sets up what the other scripts need, on a machine that has Node and npm and nothing else: npm packages, the
 // runtimes the tests run on, and (as root on Debian) the programs the tests compare with. Does nothing twice.
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
+/** Runs a program, and ends as it does where it fails. */
 export function run(command, args, options = {}) {
-  execFileSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
+  if (status === 0) return;
+  console.error(`${command} ${args.join(" ")}: ${error?.message ?? `ended with ${status}`}`);
+  process.exit(status || 1);
 }
 
 // "install --no-save", not "ci": a lock file written on one platform lacks the optional packages of others (npm's

@@ -77,8 +77,11 @@ describe.runIf(process.platform === "linux" && process.getuid?.() === 0)("a full
     if (!mounted || spawnSync("borg", ["--version"]).error) skip();
     rmSync(join(mount, "src"), { recursive: true, force: true });
     const r = box.borg(["extract", "../repo::a"], { cwd: mount });
-    expect(r.code, r.stderr).toBe(1);
     expect(r.stderr).toMatch(/write: .*No space left/);
+    // Where a file's end is still in Python's buffer when it is closed, borg 1.2.4 ends with a traceback there; which
+    // file that hits is a matter of the order of their inodes.
+    if (r.code === 2) return expect(r.stderr).toMatch(/^OSError: \[Errno 28\] No space left on device$/m);
+    expect(r.code, r.stderr).toBe(1);
     expect(existsSync(join(mount, "src", "sub", "last"))).toBe(true);
   });
 });
