@@ -43,7 +43,8 @@ process.once("SIGINT", () => process.exit(130));
 
 type Name = "alcove" | "borg" | "restic";
 const names = ["alcove", "borg"] as const;
-const command: Record<Name, string[]> = { alcove: [runtime, program], borg: ["borg"], restic: ["restic"] };
+const words = /deno/.test(runtime) ? [runtime, "run", "-A", program] : [runtime, program];
+const command: Record<Name, string[]> = { alcove: words, borg: ["borg"], restic: ["restic"] };
 const hasRestic = spawnSync("restic", ["version"]).status === 0;
 const env = (name: Name): NodeJS.ProcessEnv => ({
   ...process.env,
@@ -189,7 +190,7 @@ const report: Report = {
   date: new Date().toISOString().slice(0, 10),
   machine: { cpu: cpus()[0]?.model ?? "", cores: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30) },
   runtime: `${/deno|bun/.exec(runtime)?.[0] ?? "node"} ${version(runtime, "--version")}`,
-  alcove: version(runtime, program, "--version"),
+  alcove: version(words[0]!, ...words.slice(1), "--version"),
   borg: version("borg", "--version"),
   runs: RUNS,
   ...(hasRestic && { restic: version("restic", "version") }),

@@ -22,7 +22,7 @@ export async function workerMain(): Promise<void> {
   try {
     if (start.role === "create") {
       const { runCreateWorker } = await import("./pipeline/create-worker.ts");
-      await runCreateWorker(start.data, port);
+      await runCreateWorker(start.data);
     } else if (start.role === "scan") {
       const { runScanWorker } = await import("./pipeline/scan-worker.ts");
       runScanWorker(start.data);

@@ -21,7 +21,7 @@ export const OUT_PUBLISHED = 4;
 export const OUT_RELEASED = 5;
 export const GRANTS_GIVEN = 6;
 export const GRANTS_TAKEN = 7;
-/** Counts new index tables; each comes as a message on the worker's port. */
+/** Counts new index tables; each comes as a message on a port of its own. */
 export const INDEX_GENERATION = 8;
 const OUT_LENGTHS = 16; // two words a slot: bytes of entries, bytes of records
 const CONTROL_BYTES = 256;

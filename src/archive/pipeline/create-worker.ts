@@ -29,12 +29,14 @@ export interface CreateWorkerData {
   channel: ChannelShare;
   setup: EngineSetup;
   module: WebAssembly.Module;
+  /** New tables of the chunk index come here. */
+  indexes: MessagePort;
 }
 
 class Stopped extends Error {}
 
 /** Runs until the channel says stop. */
-export async function runCreateWorker(data: CreateWorkerData, port: MessagePort): Promise<void> {
+export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
   await prepareCodecs(data.setup.compression);
   const channel = new Channel(data.channel);
   const engine = new Engine(loadCore(data.module), fileSource(), data.setup);
@@ -65,7 +67,9 @@ export async function runCreateWorker(data: CreateWorkerData, port: MessagePort)
   const refreshIndex = (): void => {
     if (channel.get(INDEX_GENERATION) === generation) return;
     for (;;) {
-      const message = receiveMessageOnPort(port) as { message: { index: HashIndexShare } } | undefined;
+      const message = receiveMessageOnPort(data.indexes) as
+        | { message: { index: HashIndexShare } }
+        | undefined;
       if (!message) return;
       engine.useIndex(message.message.index);
       generation++;
@@ -94,5 +98,7 @@ export async function runCreateWorker(data: CreateWorkerData, port: MessagePort)
   } catch (e) {
     if (e instanceof Stopped) return;
     throw e;
+  } finally {
+    data.indexes.close();
   }
 }

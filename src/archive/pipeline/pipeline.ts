@@ -37,7 +37,7 @@ import {
   readFreshStat,
   readJob,
 } from "./messages.ts";
-import { startThread, type Thread } from "./threads.ts";
+import { messagePorts, startThread, type Thread } from "./threads.ts";
 
 const BATCH_BYTES = 2 << 20;
 const BATCH_FILES = 256;
@@ -113,6 +113,8 @@ export interface PipelineOptions {
 interface Lane {
   channel: Channel;
   thread: Thread;
+  /** Where new tables of the chunk index are sent. */
+  indexes: ReturnType<typeof messagePorts>["here"];
   queue: (PendingFile | RunOfFiles)[];
   outstanding: number;
   jobBytes: number[];
@@ -156,11 +158,14 @@ export class CreatePipeline {
     const module = coreModule();
     for (let i = 0; i < this.#options.workers; i++) {
       const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
-      const data = { channel: channel.share, setup: this.#options.setup, module };
-      const thread = startThread({ role: "create", data }, (e) => {
+      const { here, there } = messagePorts();
+      const data = { channel: channel.share, setup: this.#options.setup, module, indexes: there };
+      const fail = (e: Error): void => {
         this.#failure ??= e;
-      });
-      this.#lanes.push({ channel, thread, queue: [], outstanding: 0, jobBytes: [], doneSeen: 0 });
+      };
+      const thread = startThread({ role: "create", data }, fail, undefined, [there]);
+      const lane = { channel, thread, indexes: here, queue: [], outstanding: 0, jobBytes: [], doneSeen: 0 };
+      this.#lanes.push(lane);
     }
   }
 
@@ -219,9 +224,10 @@ export class CreatePipeline {
 
   /** Ends the workers. Files still under way are dropped. */
   async close(): Promise<void> {
-    for (const { channel } of this.#lanes) {
+    for (const { channel, indexes } of this.#lanes) {
       channel.raise(STOP);
       channel.poke();
+      indexes.close();
     }
     await Promise.all(this.#lanes.map((lane) => lane.thread.join()));
     this.#lanes.length = 0;
@@ -375,8 +381,8 @@ export class CreatePipeline {
   #spreadIndex(index: EngineSetup["index"]): void {
     this.#options.setup.index = index;
     this.#inline?.engine.useIndex(index);
-    for (const { channel, thread } of this.#lanes) {
-      thread.post({ index });
+    for (const { channel, indexes } of this.#lanes) {
+      indexes.postMessage({ index });
       channel.raise(INDEX_GENERATION);
     }
   }

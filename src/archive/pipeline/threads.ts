@@ -1,6 +1,6 @@
 // Starts worker threads from the one file the program consists of: every thread loads the same file again and
 // sees from its data that it is a worker. From unbundled sources (Deno, Bun, tests) a small entry is used.
-import { Worker } from "node:worker_threads";
+import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { compileLess } from "../../runtime/heap.ts";
 import { embeddedEntry } from "../../runtime/standalone.ts";
 
@@ -28,14 +28,23 @@ export interface Thread {
   join(): Promise<void>;
 }
 
+/** Two ends of a way for messages of its own: one to keep, one to hand to a thread. A thread that never comes back to its
+ *  event loop can look for messages here; on Deno it cannot where those of post() arrive. */
+export function messagePorts(): { here: MessagePort; there: MessagePort } {
+  const { port1, port2 } = new MessageChannel();
+  return { here: port1, there: port2 };
+}
+
 /**
  * @param onFailure called (from the event loop) when the thread reports or dies of an error
  * @param onMessage gets every other message
+ * @param transfer ports within the data
  */
 export function startThread(
   start: WorkerStart,
   onFailure: (e: Error) => void,
   onMessage?: (message: unknown) => void,
+  transfer: readonly MessagePort[] = [],
 ): Thread {
   // Checks and cache syncs are loops of our own, which gain by the better code.
   if (start.role !== "check" && start.role !== "sync") compileLess();
@@ -45,6 +54,7 @@ export function startThread(
   const worker = new Worker(entry(), {
     argv: [WORKER_MARK],
     workerData: { ...start, alcove: true },
+    transferList: [...transfer],
     trackUnmanagedFds: false,
     resourceLimits,
   });
