@@ -3,6 +3,7 @@
 // ChunksProcessor in effect; what Borg does one file after the other is here a queue whose head must be done
 // before it leaves, so the archive is the same whatever the number of workers.
 import type { FilesCache } from "../cache/files.ts";
+import { hasBoundaries } from "../chunker/index.ts";
 import { choose } from "../core/choose.ts";
 import { AlcoveError, backupOSError, CancelledByUser, FileChangedWarning } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
@@ -30,7 +31,7 @@ import { FileRun } from "./pipeline/file-run.ts";
 import { CHANGED } from "./pipeline/messages.ts";
 import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
-import { type ScanEvent, ScanReader, STAT } from "./pipeline/scan-channel.ts";
+import { type ScanEvent, ScanReader } from "./pipeline/scan-channel.ts";
 import { walkHere } from "./pipeline/scan-events.ts";
 import { KNOWN, PlainFiles, TO_READ } from "./plain-files.ts";
 import { ReadAgain, wasRaced } from "./read-again.ts";
@@ -104,6 +105,7 @@ export class Creator {
         filesChanged: options.filesChanged,
         sparse: options.sparse ?? false,
         choice: choose(),
+        pieceBytes: options.workers > 1 && hasBoundaries(options.chunker) ? pieceBytes(largestChunk) : 0,
         largestBlob: largestEntry(largestChunk, options.compression) - 1024,
         bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
       },
@@ -160,7 +162,7 @@ export class Creator {
           const wait =
             kind === KNOWN
               ? this.#known(plain.file, reader)
-              : kind === TO_READ && this.#quiet
+              : kind === TO_READ && this.#quiet && !this.#pipeline.splits(reader.size)
                 ? this.#toRead(plain, reader)
                 : this.#event(reader.event(stat), prefix, kind === undefined ? undefined : plain.pathHash);
           if (wait) await wait;
@@ -233,7 +235,7 @@ export class Creator {
     const run = this.#run();
     plain.addTo(run, this.#pipeline.job, reader);
     this.#queued++;
-    const sent = this.#pipeline.addedTo(run, reader.numbers[reader.statAt + STAT.size]!);
+    const sent = this.#pipeline.addedTo(run, reader.size);
     return sent ? sent.then(() => this.#makeRoom()) : this.#afterQueued();
   }
 
@@ -373,9 +375,14 @@ export class Creator {
     const { onStatus, onWarning } = this.#options;
     const { item, file, run } = entry;
     if (run) return this.#finishRun(run);
+    const parts: Item[] = [];
     if (file) {
       if (file.error) entry.problem = problemOf(entry.path, file.error);
-      else this.#complete(entry, item!, file);
+      else {
+        // The rest is a part, too, where there are parts: together they are the file, as in Borg.
+        if (entry.parts > 0) for (const { part } of partFiles(entry)) parts.push(part);
+        this.#complete(entry, item!, file);
+      }
     }
     if (entry.problem) {
       entry.failed = true;
@@ -386,7 +393,7 @@ export class Creator {
     let wait: Promise<void> | undefined;
     if (item) {
       this.#progress(item.path);
-      wait = this.#writer.add(item);
+      wait = this.#writer.add(...parts, item);
       // The chunk list is in the stream now; hard links need the path only.
       item.chunks = undefined;
     }
@@ -439,12 +446,14 @@ export class Creator {
   #maybeCheckpoint(): Promise<void> | undefined {
     const { checkpointInterval } = this.#options;
     if (!checkpointInterval || performance.now() - this.#lastCheckpoint < checkpointInterval * 1000) return;
-    return this.checkpoint();
+    // It comes when no large file has chunks behind a gap, as part files are pieces of a file in order.
+    return this.#pipeline.hold() ? this.checkpoint() : undefined;
   }
 
   /** Commits what there is as NAME.checkpoint. Files still being read go in as part files, so that every chunk
    *  stored so far is referenced by the archive that is committed. */
   async checkpoint(): Promise<void> {
+    await this.#store.release(this.#pipeline.dropLoose());
     const twice: ChunkRef[] = [];
     for (let i = this.#head; i < this.#queue.length; i++) {
       for (const { part, whole } of partFiles(this.#queue[i]!)) {
@@ -458,6 +467,7 @@ export class Creator {
     // The items they belong to come later, and reference them once more.
     for (const c of twice) this.#store.reference(c.id, c.size, this.stats, true);
     this.#lastCheckpoint = performance.now();
+    this.#pipeline.resume();
   }
 
   /** Keeps what was stored so far as a checkpoint, where there is anything to keep. What workers still have is lost. */
@@ -466,6 +476,12 @@ export class Creator {
     await this.checkpoint();
     return true;
   }
+}
+
+/** Size of the pieces in which workers share large files: eight of the largest chunks. The search for the end of one reads
+ *  a thirteenth of that. */
+function pieceBytes(largestChunk: number): number {
+  return Math.min(Math.max(8 * largestChunk, 1 << 20), 64 << 20);
 }
 
 /** Refuses what cannot be an archive's name. */

@@ -92,8 +92,8 @@ export class ArchiveWriter {
   }
 
   /** Adds an item. A promise only where the stream has to be written. */
-  add(item: Item): Promise<void> | undefined {
-    this.#encoder.encode(item);
+  add(...items: Item[]): Promise<void> | undefined {
+    for (const item of items) this.#encoder.encode(item);
     return this.#flushIfFull();
   }
 

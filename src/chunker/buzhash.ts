@@ -5,6 +5,7 @@
 // times the best plain C loop on V8); min and max are applied here, and the list serves the chunks that follow.
 
 import type { Core } from "../core/index.ts";
+import { type BoundarySearch, boundaryDistances } from "./boundary.ts";
 import { checkBuzhash } from "./params.ts";
 import type { Chunker } from "./types.ts";
 
@@ -106,6 +107,18 @@ export class Buzhash implements Chunker {
       tested = 0;
     }
     return Uint32Array.from(out);
+  }
+
+  boundary(ptr: number, length: number, search: BoundarySearch): number | undefined {
+    const { least, most } = boundaryDistances({ ...this, windowSize: this.#window });
+    const end = length - this.#window;
+    this.#from = this.#to = 0;
+    while (search.at < end && !search.isHopeless) {
+      const position = this.#scan(ptr, search.at, end);
+      if (position === end) search.at = end;
+      else if (search.take(position, least, most)) return position;
+    }
+    return undefined;
   }
 
   // The first cut among the positions from `first` to `end` of the buffer at ptr; `end` if there is none.

@@ -8,6 +8,7 @@ import { FixedChunker } from "./fixed.ts";
 import type { ChunkerParams } from "./params.ts";
 import type { Chunker } from "./types.ts";
 
+export { BoundarySearch, hasBoundaries } from "./boundary.ts";
 export { Buzhash, type BuzhashOptions } from "./buzhash.ts";
 export { FixedChunker } from "./fixed.ts";
 export {

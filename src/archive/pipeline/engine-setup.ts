@@ -13,8 +13,8 @@ export interface FileSource {
   open(path: string, special: boolean): number;
   /** Into one of two objects that are used again and again. */
   fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
-  /** Reads into the view at the file's position; 0 at the end. */
-  read(fd: number, into: Uint8Array): number;
+  /** Reads into the view, from the file's position or a given one; 0 at the end. */
+  read(fd: number, into: Uint8Array, position?: number): number;
   close(fd: number): void;
   /** Data and holes from an offset on; undefined where they cannot be told. The position is at the start then. */
   ranges(fd: number, from: number): FileRange[] | undefined;
@@ -33,6 +33,8 @@ export interface EngineSetup {
   choice: Choice;
   /** Bytes of the largest compressed chunk there can be. */
   largestBlob: number;
+  /** Bytes of a large file after which a piece of it ends at the next boundary; 0 where files are not divided. */
+  pieceBytes: number;
   /** Bytes of the read buffer; at least twice the largest chunk. */
   bufferBytes: number;
 }

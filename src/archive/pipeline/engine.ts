@@ -5,7 +5,7 @@
 //
 // Small files are gathered until the buffer is full, so that the hash kernels get many independent chunks at
 // once; larger ones go through the buffer window by window. Cut points never depend on that.
-import { type Chunker, createChunker } from "../../chunker/index.ts";
+import { BoundarySearch, type Chunker, createChunker } from "../../chunker/index.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { HashIndex, type HashIndexShare } from "../../core/hashindex.ts";
 import type { Core } from "../../core/index.ts";
@@ -14,10 +14,12 @@ import { idHasherKind } from "../ids.ts";
 import type { EngineSetup, FileSource, OutputSlot } from "./engine-setup.ts";
 import {
   align4,
+  BOUNDARY_RECORD_BYTES,
   CHANGED,
   END_RECORD_BYTES,
   FRESH_STAT,
   type FreshStat,
+  LAST_PIECE,
   RACE,
   RECORD_END,
   RECORD_KNOWN,
@@ -25,7 +27,7 @@ import {
   type ReadRequest,
 } from "./messages.ts";
 import { RecentIds } from "./recent.ts";
-import { errorText, writeChunk, writeEnd, writeError } from "./records.ts";
+import { errorText, writeBoundary, writeChunk, writeEnd, writeError } from "./records.ts";
 import { ChunkSealing } from "./sealing.ts";
 
 const MAX_BATCH_CHUNKS = 512;
@@ -35,6 +37,8 @@ const RECENT_LIMIT = 1 << 14;
 // first part, large ones are read on by this much at a time, and a slot is handed over long before it is full.
 const READ_BYTES = 4 << 20;
 const SLOT_BYTES = 1 << 20;
+/** Lengths of a piece after which one without a boundary ends where a chunk does. */
+const SEARCHED_PIECES = 4;
 
 /** What the driver must do before the engine is resumed: publish the slot and set a new one, grant nonces, or
  *  set the next piece of input (runStream only). */
@@ -187,6 +191,10 @@ export class Engine {
           return;
         }
       }
+      if (request.from !== undefined) {
+        yield* this.#piece(fd, request, before, request.from);
+        return;
+      }
       let have = 0;
       let ended = false;
       const start = this.#buffer + this.#used;
@@ -244,19 +252,80 @@ export class Engine {
     let scanned = 0;
     while (!ended) {
       const limit = Math.min(have + READ_BYTES, this.#capacity);
-      while (have < limit) {
-        const n = this.#read(fd, this.#buffer + have, limit - have);
-        if (n === 0) {
-          ended = true;
-          break;
-        }
-        have += n;
-      }
-      have = yield* this.#window(have, ended, scanned);
+      const got = this.#fill(fd, have, limit, undefined);
+      ended = got < limit;
+      have = yield* this.#window(got, ended, scanned);
       scanned = have;
     }
     this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
     yield* this.#flush();
+  }
+
+  /** A piece of a large file. Where it ends is told first, so that another worker can go on there. */
+  *#piece(fd: number, request: ReadRequest, before: FreshStat, from: number): Generator<Need, void> {
+    yield* this.#flush();
+    const { pieceBytes } = this.#setup;
+    const isLast = (at: number): boolean => before.size - at < pieceBytes * LAST_PIECE;
+    let end = isLast(from) ? Number.POSITIVE_INFINITY : undefined;
+    for (let n = 1; end === undefined && n < SEARCHED_PIECES && !isLast(from + (n - 1) * pieceBytes); n++)
+      end = this.#boundary(fd, from + n * pieceBytes);
+    if (end !== undefined) yield* this.#tellBoundary(end);
+    this.#chunker.reset();
+    let ended = false;
+    let scanned = 0;
+    let have = 0;
+    for (let at = from; !ended; ) {
+      const rest = (end ?? Number.POSITIVE_INFINITY) - at;
+      const limit = Math.min(have + READ_BYTES, this.#capacity, rest);
+      const got = this.#fill(fd, have, limit, at);
+      ended = got < limit || got === rest;
+      have = yield* this.#window(got, ended, scanned);
+      at += got - have;
+      scanned = have;
+      if (end === undefined && at - from >= pieceBytes * SEARCHED_PIECES && !ended && !isLast(at)) {
+        // There was no boundary where one was looked for. Where a chunk ends, a piece may, too.
+        yield* this.#tellBoundary(at);
+        end = at;
+        ended = true;
+      }
+    }
+    this.#batch.push({ chunksEnd: 0, ...this.#verdict(fd, request, before) });
+    yield* this.#flush();
+  }
+
+  /** At once, not when the slot is full. @param offset where the next piece begins; Infinity behind the last one */
+  *#tellBoundary(offset: number): Generator<Need, void> {
+    if (this.slot.recordPos + BOUNDARY_RECORD_BYTES > this.slot.view.byteLength) yield "slot";
+    writeBoundary(this.slot, offset);
+    yield "slot";
+  }
+
+  /** Where a piece can end that should reach to `from`: Infinity where the file ends before a boundary is found,
+   *  undefined where a quarter of a piece has none. */
+  #boundary(fd: number, from: number): number | undefined {
+    const search = new BoundarySearch();
+    const most = Math.min(this.#setup.pieceBytes >> 2, this.#capacity);
+    for (let have = 0; have < most && !search.isHopeless; ) {
+      const limit = Math.min(have + (most >> 2), most);
+      const got = this.#fill(fd, have, limit, from);
+      const found = this.#chunker.boundary?.(this.#buffer, got, search);
+      if (found !== undefined) return from + found;
+      if (got < limit) return Number.POSITIVE_INFINITY;
+      have = got;
+    }
+    return undefined;
+  }
+
+  /** Reads until the buffer holds `limit` bytes or the file ends. @param base where in the file the buffer begins; from
+   *  the file's position where undefined. @returns bytes in the buffer */
+  #fill(fd: number, have: number, limit: number, base: number | undefined): number {
+    let got = have;
+    while (got < limit) {
+      const n = this.#read(fd, this.#buffer + got, limit - got, base === undefined ? undefined : base + got);
+      if (n === 0) break;
+      got += n;
+    }
+    return got;
   }
 
   // Each range of data or hole is cut by itself, from its own start: that is where Borg's cuts are.
@@ -346,8 +415,8 @@ export class Engine {
     return have - done;
   }
 
-  #read(fd: number, at: number, n: number): number {
-    return this.#files.read(fd, this.#core.u8.subarray(at, at + n));
+  #read(fd: number, at: number, n: number, position?: number): number {
+    return this.#files.read(fd, this.#core.u8.subarray(at, at + n), position);
   }
 
   #push(start: number, cuts: Uint32Array): void {
@@ -370,6 +439,7 @@ export class Engine {
     }
     const fresh =
       request.special ||
+      request.from !== undefined ||
       before.size !== request.size ||
       before.ctimeSec !== request.ctimeSec ||
       before.ctimeNsec !== request.ctimeNsec;

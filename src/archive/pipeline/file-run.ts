@@ -208,7 +208,7 @@ export class FileRun implements RunOfFiles {
     file.sizes[2 * n + 1] = csize;
   }
 
-  end(flags: number, fresh: FreshStat | undefined): void {
+  end(flags: number, fresh: FreshStat | undefined): undefined {
     const { files, stats, collector } = this.#context;
     const [file, n, stamp] = [this.#file, this.#numbers, this.#stamp];
     const i = this.#next();

@@ -11,7 +11,8 @@ export function fileSource(): FileSource {
   return {
     open: (path, isSpecial) => fs.openRead(path, isSpecial ? special : plain),
     fstat: (fd, which) => fs.fstat(fd, stats[which]),
-    read: (fd, into) => readSync(fd, into),
+    read: (fd, into, position) =>
+      position === undefined ? readSync(fd, into) : readSync(fd, into, 0, into.length, position),
     close: (fd) => closeSync(fd),
     ranges: (fd, from) => holes.fileRanges(fd, from),
     seek: (fd, position) => holes.seekTo(fd, position),

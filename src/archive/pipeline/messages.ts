@@ -12,12 +12,20 @@ export interface FileRequest {
   size: number;
   ctimeSec: number;
   ctimeNsec: number;
+  /** A piece of a large file, from this offset on; it ends where the worker finds a boundary. */
+  from?: number;
 }
 
 /** Which time decides whether a file changed while it was read. */
 export type FilesChanged = "ctime" | "mtime" | "disabled";
 
+/** Of the length of a piece: what is left of a file below this is not divided. */
+export const LAST_PIECE = 1.5;
+
 const TYPE_MASK = 0o170000;
+// Bits below those of the file type.
+const SPECIAL = 1;
+const PIECE = 2;
 
 /** Code of the error of a file that is no longer what the walk saw under its name. */
 export const RACE = "RACE";
@@ -41,12 +49,12 @@ export class JobWriter {
 
   /** Whether a request with a path of so many bytes fits. */
   hasRoom(path: number): boolean {
-    return this.#pos + 44 + path <= this.#slot.length;
+    return this.#pos + 52 + path <= this.#slot.length;
   }
 
   add(request: FileRequest): boolean {
-    const { path, special, mode, ino, size, ctimeSec, ctimeNsec } = request;
-    return this.addBytes(fsEncode(path), special, mode, ino, size, ctimeSec, ctimeNsec);
+    const { path, special, mode, ino, size, ctimeSec, ctimeNsec, from } = request;
+    return this.addBytes(fsEncode(path), special, mode, ino, size, ctimeSec, ctimeNsec, from);
   }
 
   /** The same without an object. */
@@ -58,11 +66,13 @@ export class JobWriter {
     size: number,
     ctimeSec: number,
     ctimeNsec: number,
+    from?: number,
   ): boolean {
     if (!this.hasRoom(path.length)) return false;
     const v = this.#view;
     const p = this.#pos;
-    v.setUint32(p, (special ? 1 : 0) | (mode & TYPE_MASK), true);
+    const kind = (special ? SPECIAL : 0) | (from === undefined ? 0 : PIECE);
+    v.setUint32(p, kind | (mode & TYPE_MASK), true);
     setIno(v, p + 4, ino);
     v.setFloat64(p + 12, size, true);
     v.setFloat64(p + 20, ctimeSec, true);
@@ -70,6 +80,10 @@ export class JobWriter {
     v.setUint32(p + 32, path.length, true);
     this.#slot.set(path, p + 36);
     this.#pos = align4(p + 36 + path.length);
+    if (from !== undefined) {
+      v.setFloat64(this.#pos, from, true);
+      this.#pos += 8;
+    }
     this.count++;
     v.setUint32(0, this.count, true);
     return true;
@@ -85,6 +99,8 @@ export interface ReadRequest {
   size: number;
   ctimeSec: number;
   ctimeNsec: number;
+  /** Where the piece begins; undefined for a whole file. */
+  from: number | undefined;
 }
 
 export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
@@ -94,8 +110,10 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
   for (let i = 0; i < n; i++) {
     const flags = v.getUint32(p, true);
     const length = v.getUint32(p + 32, true);
+    const end = align4(p + 36 + length);
+    const isPiece = (flags & PIECE) !== 0;
     yield {
-      special: (flags & 1) === 1,
+      special: (flags & SPECIAL) !== 0,
       fileType: flags & TYPE_MASK,
       ino: getIno(v, p + 4),
       size: v.getFloat64(p + 12, true),
@@ -103,8 +121,9 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
       ctimeNsec: v.getUint32(p + 28, true),
       // A copy out of the shared memory first: text decoders take no shared buffers.
       path: fsDecode(slot.slice(p + 36, p + 36 + length)),
+      from: isPiece ? v.getFloat64(end, true) : undefined,
     };
-    p = align4(p + 36 + length);
+    p = isPiece ? end + 8 : end;
   }
 }
 
@@ -126,9 +145,13 @@ export const RECORD_NEW = 1;
 export const RECORD_KNOWN = 2;
 export const RECORD_END = 3;
 export const RECORD_ERROR = 4;
+/** Where a piece of a large file ends and the next one begins; comes before the piece's end. */
+export const RECORD_BOUNDARY = 5;
 
 /** Bytes of a chunk record: kind, size, bytes of the entry (0 for a known chunk), id. */
 export const CHUNK_RECORD_BYTES = 12 + 32;
+/** Bytes of a boundary record: kind, nothing, offset in the file. */
+export const BOUNDARY_RECORD_BYTES = 16;
 /** Bytes of an end record: kind, flags, then the file's fresh metadata where FRESH_STAT is set. */
 export const END_RECORD_BYTES = 8 + 64;
 /** The file changed between stat and open, or while it was read: status C. */

@@ -24,12 +24,15 @@ import type { EngineSetup } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
 import {
   align4,
+  BOUNDARY_RECORD_BYTES,
   CHUNK_RECORD_BYTES,
   END_RECORD_BYTES,
   type FileRequest,
   FRESH_STAT,
   type FreshStat,
   JobWriter,
+  LAST_PIECE,
+  RECORD_BOUNDARY,
   RECORD_END,
   RECORD_ERROR,
   RECORD_KNOWN,
@@ -37,6 +40,7 @@ import {
   readFreshStat,
   readJob,
 } from "./messages.ts";
+import { SplitFile } from "./split-file.ts";
 import { messagePorts, startThread, type Thread } from "./threads.ts";
 
 const BATCH_BYTES = 2 << 20;
@@ -72,10 +76,12 @@ export interface RunOfFiles {
   isDone: boolean;
   /** A chunk of the next file. @param idAt where its id lies in `bytes` */
   chunk(bytes: Uint8Array, idAt: number, size: number, csize: number): void;
-  /** The next file is complete. */
-  end(flags: number, fresh: FreshStat | undefined): void;
+  /** The next file is complete. @returns chunks whose references are to be given back */
+  end(flags: number, fresh: FreshStat | undefined): ChunkRef[] | undefined;
   /** The next file could not be read. @returns its chunks, whose references are to be given back */
   fail(error: ReadError): ChunkRef[];
+  /** Where the next piece of the same file begins. */
+  boundary?(offset: number): void;
 }
 
 /** Where chunks go: the chunk index, the statistics and the repository behind them. */
@@ -119,6 +125,8 @@ interface Lane {
   outstanding: number;
   jobBytes: number[];
   doneSeen: number;
+  /** When it got its last job, in jobs of all lanes. */
+  lastJob: number;
 }
 
 interface InlineLane {
@@ -141,6 +149,10 @@ export class CreatePipeline {
   #readHere: number;
   /** Places of the objects that are stored next. */
   #places = new Uint32Array(1024);
+  /** Large files that are not complete. */
+  #splits: SplitFile[] = [];
+  #holdsPieces = false;
+  #jobs = 0;
   #failure: Error | undefined;
   #lastYield = performance.now();
 
@@ -164,16 +176,48 @@ export class CreatePipeline {
         this.#failure ??= e;
       };
       const thread = startThread({ role: "create", data }, fail, undefined, [there]);
-      const lane = { channel, thread, indexes: here, queue: [], outstanding: 0, jobBytes: [], doneSeen: 0 };
+      const lane = {
+        channel,
+        thread,
+        indexes: here,
+        queue: [],
+        outstanding: 0,
+        jobBytes: [],
+        doneSeen: 0,
+        lastJob: 0,
+      };
       this.#lanes.push(lane);
     }
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
   submit(file: PendingFile): Promise<void> | undefined {
+    if (!file.request.special && this.splits(file.request.size)) return this.#submitSplit(file);
     if (!this.#job.add(file.request)) return this.#dispatch().then(() => this.submit(file));
     this.#batch.push(file);
     return this.#added(file.request.size);
+  }
+
+  /** Whether a regular file of so many bytes is read in pieces. */
+  splits(size: number): boolean {
+    const { pieceBytes } = this.#options.setup;
+    return pieceBytes > 0 && size >= pieceBytes * LAST_PIECE;
+  }
+
+  /** Begins no further piece of a large file until resume(). @returns whether none is under way: then no file has chunks
+   *  behind a gap */
+  hold(): boolean {
+    this.#holdsPieces = true;
+    return !this.#splits.some((split) => split.isUnderWay);
+  }
+
+  resume(): void {
+    this.#holdsPieces = false;
+  }
+
+  /** Takes chunks that came before others of their file away from it. @returns them, to be given back */
+  dropLoose(): ChunkRef[] {
+    return this.#splits.flatMap((split) => split.dropLoose());
   }
 
   /** Makes sure that the next request fits into the job. @param path bytes */
@@ -294,12 +338,9 @@ export class CreatePipeline {
         let lane = this.#freeLane();
         for (; !lane; lane = this.#freeLane()) await this.#progress(true);
         const bytes = this.#batchBytes;
-        const { channel } = lane;
-        lane.queue.push(...this.#send(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!));
-        lane.jobBytes.push(bytes);
-        lane.outstanding += bytes;
-        channel.raise(JOBS_POSTED);
-        channel.poke();
+        const { channel, queue } = lane;
+        queue.push(...this.#send(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!));
+        this.#post(lane, bytes);
       }
     }
     await this.#progress(false);
@@ -316,7 +357,8 @@ export class CreatePipeline {
     return batch;
   }
 
-  #freeLane(): Lane | undefined {
+  /** The lane with the least to do, or with as much as others for longer. @param most jobs that it may have */
+  #freeLane(most = JOB_SLOTS - 1): Lane | undefined {
     let best: Lane | undefined;
     for (const lane of this.#lanes) {
       const { channel } = lane;
@@ -325,10 +367,43 @@ export class CreatePipeline {
         lane.outstanding -= lane.jobBytes.shift()!;
         lane.doneSeen++;
       }
-      if (channel.get(JOBS_POSTED) - done >= JOB_SLOTS) continue;
-      if (!best || lane.outstanding < best.outstanding) best = lane;
+      if (channel.get(JOBS_POSTED) - done > most) continue;
+      const less = best ? lane.outstanding - best.outstanding || lane.lastJob - best.lastJob : -1;
+      if (less < 0) best = lane;
     }
     return best;
+  }
+
+  /** Tells a worker of the job that lies in its next slot. */
+  #post(lane: Lane, bytes: number): void {
+    lane.jobBytes.push(bytes);
+    lane.outstanding += bytes;
+    lane.lastJob = ++this.#jobs;
+    lane.channel.raise(JOBS_POSTED);
+    lane.channel.poke();
+  }
+
+  /** Reads a large file in pieces; waits until the last one is on its way. */
+  async #submitSplit(file: PendingFile): Promise<void> {
+    const { size } = file.request;
+    await this.#dispatch();
+    this.#startFor(size);
+    const { setup } = this.#options;
+    const split = new SplitFile(file, setup.filesChanged);
+    this.#splits = [...this.#splits.filter((other) => !other.file.done), split];
+    while (!split.isBegun) {
+      const request = this.#holdsPieces ? undefined : split.next;
+      // One that waits behind another begins without a pause; with more, others would have nothing to do.
+      const lane = request && this.#freeLane(1);
+      if (!lane) {
+        await this.#progress(true);
+        continue;
+      }
+      const { channel, queue } = lane;
+      new JobWriter(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!).add(request);
+      queue.push(split.begin());
+      this.#post(lane, Math.min(setup.pieceBytes, size - request.from!));
+    }
   }
 
   async #progress(wait: boolean): Promise<void> {
@@ -417,7 +492,7 @@ export class CreatePipeline {
       } else if (kind === RECORD_END) {
         const flags = records.getUint32(p + 4, true);
         const fresh = flags & FRESH_STAT ? readFreshStat(records, p + 8) : undefined;
-        if ("chunk" in head) head.end(flags, fresh);
+        if ("chunk" in head) failed.push(head.end(flags, fresh) ?? []);
         else Object.assign(head, { flags, fresh, done: true });
         if (!("chunk" in head) || head.isDone) queue.shift();
         p += END_RECORD_BYTES;
@@ -434,6 +509,9 @@ export class CreatePipeline {
         }
         if (!("chunk" in head) || head.isDone) queue.shift();
         p = align4(p + 8 + n);
+      } else if (kind === RECORD_BOUNDARY && "chunk" in head) {
+        head.boundary?.(records.getFloat64(p + 8, true));
+        p += BOUNDARY_RECORD_BYTES;
       } else throw new Error(`create pipeline: unknown record ${kind}`);
     }
     if (stored > 0) await sink.store(entries, this.#places.subarray(0, 2 * stored));

@@ -2,9 +2,11 @@
 import type { OutputSlot } from "./engine-setup.ts";
 import {
   align4,
+  BOUNDARY_RECORD_BYTES,
   CHUNK_RECORD_BYTES,
   END_RECORD_BYTES,
   type FreshStat,
+  RECORD_BOUNDARY,
   RECORD_END,
   RECORD_ERROR,
   writeFreshStat,
@@ -38,6 +40,15 @@ export function writeEnd(slot: OutputSlot, flags: number, stat: FreshStat | unde
   view.setUint32(p + 4, flags, true);
   if (stat) writeFreshStat(view, p + 8, stat);
   slot.recordPos = p + END_RECORD_BYTES;
+}
+
+/** Where the next piece of a large file begins. */
+export function writeBoundary(slot: OutputSlot, offset: number): void {
+  const { view } = slot;
+  const p = slot.recordPos;
+  view.setUint32(p, RECORD_BOUNDARY, true);
+  view.setFloat64(p + 8, offset, true);
+  slot.recordPos = p + BOUNDARY_RECORD_BYTES;
 }
 
 /** What writeError takes, of bounded length. */

@@ -228,6 +228,11 @@ export class ScanReader {
     return this.pathAt + this.pathLength;
   }
 
+  /** Bytes of the entry's contents. */
+  get size(): number {
+    return this.numbers[this.statAt + STAT.size]!;
+  }
+
   /** The path of an entry. */
   get path(): string {
     return fsDecode(this.bytes.subarray(this.pathAt, this.pathEnd));
