@@ -1,4 +1,4 @@
-// The program's entry, and that of its workers: in the one file that is shipped both are this module, so what a
+// The program's entry, and that of its workers on Deno and Bun, which load the same file: so what a
 // worker thread has to do is decided here, before anything of the command line is loaded. What this module imports
 // itself runs at every start: only the version is so cheap, and so often asked for by front ends, that it is here.
 import { writeSync } from "node:fs";
@@ -8,8 +8,8 @@ const words = process.argv.slice(2);
 if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   const program = { name: programName(process.argv), version: ownVersion() };
   writeSync(1, `${versionText(program)}\n`);
-} else if (words.at(-1) === "\0worker" || import.meta.url.startsWith("data:")) {
-  // As src/archive/pipeline/threads.ts starts them; in Node's executable they have no words, but are loaded from data.
+} else if (words.at(-1) === "\0worker") {
+  // As src/archive/pipeline/threads.ts starts them on Deno and Bun.
   const { workerMain } = await import("../src/archive/worker.ts");
   await workerMain();
 } else {

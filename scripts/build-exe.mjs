@@ -57,8 +57,6 @@ function withNode() {
       mainFormat: "module",
       output: target,
       disableExperimentalSEAWarning: true,
-      // Worker threads start from this copy (src/runtime/standalone.ts).
-      assets: { "alcove.mjs": file },
     }),
   );
   try {

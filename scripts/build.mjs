@@ -28,10 +28,8 @@ function buildWasm() {
   console.log(`build/core.wasm: ${bytes.length} bytes`);
 }
 
-// A thread of a Node executable is loaded from a data: address, which createRequire does not take.
 const shim =
-  'import { createRequire as __createRequire } from "node:module";' +
-  'const require = __createRequire(import.meta.url.startsWith("data:") ? "file:///" : import.meta.url);';
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);';
 
 async function bundle() {
   const { build } = await import("esbuild");

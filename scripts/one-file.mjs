@@ -17,9 +17,7 @@ const DYNAMIC = /\bimport\("([^"]+)"\)/g;
 
 // Text of the module around the parts. eval, because it gives every runtime a compiled function of a text at once, and
 // parentheses, because V8 then compiles it right away instead of scanning it first.
-const LOADER = `
-const __address = import.meta.url.startsWith("data:") ? "file:///" : import.meta.url;
-const __builtin = process.getBuiltinModule ?? (await import("node:module")).createRequire(__address);
+const PARTS = `
 const __late = {};
 for (const name of ["child_process", "crypto", "tty", "zlib"])
   Object.defineProperty(__late, name, { configurable: true, get: () => kept(name) });
@@ -28,6 +26,17 @@ const __given = [];
 const __part = (i) => (__given[i] ??= (0, eval)(__texts[i])(__part, __lazy, __builtin, __late, __address));
 const __lazy = async (i) => __part(i);
 `;
+const LOADER = `
+const __address = import.meta.url;
+const __builtin = process.getBuiltinModule ?? (await import("node:module")).createRequire(__address);
+${PARTS}`;
+// A thread gets the parts that threads need instead of the whole file: 3 MB and 5 ms less for each on Node. (Bun and Deno
+// load the file.)
+const THREAD = `
+const { texts: __texts, address: __address } = require("node:worker_threads").workerData.program;
+const __builtin = process.getBuiltinModule;
+${PARTS}`;
+const THREAD_ENTRY = "src/archive/worker.ts";
 
 /** @param options esbuild's, without entry and output. @returns the text of the file */
 export async function oneFile(entry, options, banner) {
@@ -48,12 +57,24 @@ export async function oneFile(entry, options, banner) {
   parts.sort((a, b) => (a.name < b.name ? -1 : 1));
   const numbers = new Map(parts.map((f, i) => [`./${f.name}`, i]));
   const texts = await Promise.all(parts.map((f) => asFunction(f, numbers, options)));
+  // What the thread's entry leads to, by whatever kind of import.
+  const chunks = new Map(outputs.map(([path, output]) => [basename(path), output]));
+  const reached = new Set([basename(outputs.find(([, o]) => o.entryPoint === THREAD_ENTRY)[0])]);
+  for (const name of reached)
+    for (const { path, external } of chunks.get(name).imports) if (!external) reached.add(basename(path));
+  const [entryNumber, ...others] = [...reached]
+    .map((name) => numbers.get(`./${name}`))
+    .filter((n) => n !== undefined);
+  const thread = `${THREAD}\n__lazy(${entryNumber}).then(({ workerMain }) => workerMain());`;
+  const threadCode = (await transform(thread, { ...forTransform(options), minifyIdentifiers: false })).code;
+  const needed = `Object.fromEntries([${[entryNumber, ...others]}].map((n) => [n, __texts[n]]))`;
+  const program = `{ code: ${JSON.stringify(threadCode)}, address: __address, texts: () => ${needed} }`;
   const head = converted(
     files.find((f) => f.name === headName),
     numbers,
   );
   const list = texts.map((text) => `\n${quoted(text)}`).join(",");
-  const { code } = await transform(`${LOADER}${head.body}`, {
+  const { code } = await transform(`${LOADER}__part.threads = ${program};\n${head.body}`, {
     ...forTransform(options),
     minifyIdentifiers: false,
   });
@@ -66,7 +87,7 @@ async function asFunction(file, numbers, options) {
   const { body, late } = converted(file, numbers);
   const { code } = await transform(`__define(function (${params}) {\n"use strict";\n${body}});`, {
     ...forTransform(options),
-    define: { "import.meta.url": "__address", ...late },
+    define: { "import.meta.url": "__address", __ALCOVE_THREADS__: "__part.threads", ...late },
   });
   const text = code.trim().replace(/^__define\((.*)\);$/s, "($1)");
   if (!text.startsWith("(function") || /\bimport\.meta\b/.test(text))

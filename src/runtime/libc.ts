@@ -58,6 +58,8 @@ const table = {
   lseek: ["i64", ["i32", "i64", "i32"], "lseek64"],
   posix_fadvise: ["i32", ["i32", "i64", "i64", "i32"], "posix_fadvise64"],
   sync_file_range: ["i32", ["i32", "i64", "i64", "u32"]],
+  malloc_trim: ["i32", ["word"]],
+  mallopt: ["i32", ["i32", "i32"]],
   socket: ["i32", ["i32", "i32", "i32"]],
   getaddrinfo: ["i32", ["word", "word", "word", "word"]],
   freeaddrinfo: ["i32", ["word"]],

@@ -35,6 +35,9 @@ function countCores(): number {
   }
 }
 
+/** Threads can be started from a program's text instead of a file. */
+export const threadsTakeText = runtime.name === "node";
+
 /** True where pointers have 32 bits: size_t, off_t and time_t need care there. */
 export const is32bit = ["arm", "ia32", "mips", "mipsel", "ppc", "s390"].includes(runtime.arch);
 

@@ -212,10 +212,8 @@ describe("checkpoints within a file in pieces", () => {
       cwd: box.dir,
       env: box.env as NodeJS.ProcessEnv,
     });
-    let timer: NodeJS.Timeout | undefined;
-    child.stderr.on("data", () => {
-      timer ??= setTimeout(() => child.kill("SIGINT"), 700);
-    });
+    child.stderr.once("data", () => setTimeout(() => child.kill("SIGINT"), 700));
+    child.stderr.resume();
     expect(await new Promise((resolve) => child.on("close", resolve))).toBe(130);
     const parts = partsOf("repo::a.checkpoint", "tree/file");
     expect(parts.length).toBeGreaterThan(0);

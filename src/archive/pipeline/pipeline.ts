@@ -3,7 +3,7 @@
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
 import { Core, coreModule } from "../../core/index.ts";
 import { PUT_HEADER_SIZE } from "../../repository/entry.ts";
-import { compileLess, keepHeapSmall } from "../../runtime/heap.ts";
+import { compileLess, giveBackMemory, keepHeapSmall } from "../../runtime/heap.ts";
 import type { ChunkRef } from "../item.ts";
 import {
   Channel,
@@ -447,6 +447,7 @@ export class CreatePipeline {
     if (now - this.#lastYield > YIELD_MS) {
       await new Promise((resolve) => setImmediate(resolve));
       this.#lastYield = performance.now();
+      giveBackMemory();
     }
     if (this.#failure) throw this.#failure;
     this.#options.signal?.throwIfAborted();

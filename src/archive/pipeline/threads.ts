@@ -1,16 +1,31 @@
-// Starts worker threads from the one file the program consists of: every thread loads the same file again and
-// sees from its data that it is a worker. From unbundled sources (Deno, Bun, tests) a small entry is used.
+// Starts worker threads from the one file the program consists of: on Node they get the parts of it that threads need; on
+// Deno and Bun each loads the same file again and sees from its arguments that it is a worker. From unbundled sources
+// (tests) a small entry is used.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { compileLess } from "../../runtime/heap.ts";
-import { embeddedEntry } from "../../runtime/standalone.ts";
+import { threadsTakeText } from "../../runtime/platform.ts";
 
 /** Last word of a worker's argv. No word of a command line can hold a zero byte, and to look at argv takes no time,
  *  where node:worker_threads takes 2 to 3 ms of every start. */
 const WORKER_MARK = "\0worker";
 
-function entry(): URL {
-  if (import.meta.url.endsWith(".ts")) return new URL("../worker-entry.ts", import.meta.url);
-  return embeddedEntry() ?? new URL(import.meta.url);
+/** What the one file knows of itself (scripts/one-file.mjs): a program that runs parts, and those that threads need. */
+declare const __ALCOVE_THREADS__: { code: string; address: string; texts(): Record<number, string> };
+
+interface Entry {
+  file: URL | string;
+  options: { eval?: boolean };
+  /** Goes to the thread as part of its data. */
+  program?: { address: string; texts: Record<number, string> };
+}
+
+function entry(): Entry {
+  if (import.meta.url.endsWith(".ts"))
+    return { file: new URL("../worker-entry.ts", import.meta.url), options: {} };
+  if (!threadsTakeText || typeof __ALCOVE_THREADS__ === "undefined")
+    return { file: new URL(import.meta.url), options: {} };
+  const { code, address, texts } = __ALCOVE_THREADS__;
+  return { file: code, options: { eval: true }, program: { address, texts: texts() } };
 }
 
 /** What a thread is started with; the roles and their data are in worker.ts. */
@@ -51,9 +66,11 @@ export function startThread(
   // Nearly everything a worker allocates dies at once: a small young generation costs no time and saves 50 MB.
   // The walk keeps a directory's names for a while: collected as often, they would be moved again and again.
   const resourceLimits = { maxYoungGenerationSizeMb: start.role === "scan" ? 16 : 4 };
-  const worker = new Worker(entry(), {
+  const { file, options, program } = entry();
+  const worker = new Worker(file, {
+    ...options,
     argv: [WORKER_MARK],
-    workerData: { ...start, alcove: true },
+    workerData: { ...start, alcove: true, program },
     transferList: [...transfer],
     trackUnmanagedFds: false,
     resourceLimits,
