@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { S_IFREG } from "../../src/archive/constants.ts";
 import { Creator, checkArchiveName } from "../../src/archive/create.ts";
+import { slotBytes } from "../../src/archive/create-entry.ts";
 import type { Item } from "../../src/archive/item.ts";
+import { CreateThreads } from "../../src/archive/pipeline/create-threads.ts";
 import { ScanAhead } from "../../src/archive/pipeline/scan-ahead.ts";
 import { openCache } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";
@@ -12,8 +14,8 @@ import { ArchiveWriter } from "../../src/archive/writer.ts";
 import type { Cache } from "../../src/cache/cache.ts";
 import { cacheDirPath } from "../../src/cache/dirs.ts";
 import { filesCacheName, parseFilesCacheMode } from "../../src/cache/files.ts";
-import { parseChunkerParams } from "../../src/chunker/index.ts";
-import { parseCompression } from "../../src/compress/index.ts";
+import { type ChunkerParams, parseChunkerParams } from "../../src/chunker/index.ts";
+import { type CompressionSpec, parseCompression } from "../../src/compress/index.ts";
 import { AlcoveError, ArchiveAlreadyExists, BackupOSError, describeSystemError } from "../../src/errors.ts";
 import { normPath } from "../../src/format/paths.ts";
 import { nowMicros } from "../../src/format/time.ts";
@@ -26,7 +28,7 @@ import type { Context } from "../context.ts";
 import { commandLine, hostAndUser, workerCount } from "../identity.ts";
 import { createMatcher } from "../patterns.ts";
 import { pathsFromCommand, pathsFromStdin, runFilter, standardInput } from "../pipes.ts";
-import { withManifest } from "../repository.ts";
+import { loadManifest, type OpenedManifest, withRepository } from "../repository.ts";
 import { SignalAbort } from "../signals.ts";
 
 export async function run(args: Args, ctx: Context): Promise<void> {
@@ -51,12 +53,14 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     await dry(args, ctx, paths, walk);
     return;
   }
-  await withManifest(ctx, args, { exclusive: true, operations: ["write"] }, async (opened) => {
-    const { manifest, environment } = opened;
-    if (manifest.archives.has(name)) throw new ArchiveAlreadyExists(name);
-    const adHoc = args.flag("no-cache-sync");
-    const begun = beginWalk(args, ctx, paths, walk, manifest.objects.repository.idHex);
+  await withRepository(ctx, args, { exclusive: true }, async (locked) => {
+    // Threads take as long to start as keys and caches to be read.
+    const begun = begin(args, ctx, paths, walk, locked.repository.idHex);
     try {
+      const opened = await loadManifest(ctx, args, locked, { operations: ["write"] });
+      const { manifest, environment } = opened;
+      if (manifest.archives.has(name)) throw new ArchiveAlreadyExists(name);
+      const adHoc = args.flag("no-cache-sync");
       const cache = adHoc
         ? await adHocCache(manifest, environment, ctx)
         : await openCache(manifest, environment, {
@@ -73,7 +77,8 @@ export async function run(args: Args, ctx: Context): Promise<void> {
         cache.close();
       }
     } finally {
-      await begun?.close();
+      await begun.walk?.close();
+      await begun.threads?.close();
     }
   });
 }
@@ -81,41 +86,63 @@ export async function run(args: Args, ctx: Context): Promise<void> {
 /** Bytes of a files cache that knows enough files for a walk ahead to pay. */
 const MANY_FILES = 1 << 19;
 
-/** Starts to walk while the caches are still being read, where most files will be found unchanged. */
-function beginWalk(
+/** What is under way before it is known whether it will be needed, and must be closed. */
+interface Begun {
+  walk?: ScanAhead;
+  threads?: CreateThreads;
+}
+
+/** Starts to walk where most files will be found unchanged, and workers where all will have to be read. */
+function begin(
   args: Args,
   ctx: Context,
   paths: readonly string[],
   walk: WalkOptions,
   repositoryId: string,
-): ScanAhead | undefined {
+): Begun {
   const other = ["content-from-command", "paths-from-command", "paths-from-stdin", "no-cache-sync"];
-  if (other.some((name) => args.flag(name)) || paths.includes("-") || workerCount(ctx) === 0 || !libc())
-    return undefined;
-  if (parseFilesCacheMode(args.text("files-cache")!).disabled) return undefined;
-  try {
-    const known = fs.stat(join(cacheDirPath(ctx.env), repositoryId, filesCacheName(ctx.env)));
-    if (known.size < MANY_FILES) return undefined;
-  } catch (e) {
-    if (!isSystemError(e)) throw e;
-    return undefined; // the first backup
+  const workers = workerCount(ctx);
+  if (other.some((name) => args.flag(name)) || paths.includes("-") || workers === 0 || !libc()) return {};
+  const known = filesCacheBytes(args, ctx, repositoryId);
+  if (known >= MANY_FILES) {
+    const xattrs = !args.flag("noxattrs") || !args.flag("noacls");
+    return { walk: new ScanAhead(walk, paths.map(normPath), xattrs) };
   }
-  return new ScanAhead(walk, paths.map(normPath), !args.flag("noxattrs") || !args.flag("noacls"));
+  if (known > 0) return {};
+  const { chunker, compression } = parameters(args);
+  return { threads: new CreateThreads(workers, slotBytes(chunker, compression)) };
 }
 
-type Opened = Parameters<Parameters<typeof withManifest>[3]>[0];
+/** Size of the files cache's file; 0 where there is none or it will not be asked. */
+function filesCacheBytes(args: Args, ctx: Context, repositoryId: string): number {
+  if (parseFilesCacheMode(args.text("files-cache")!).disabled) return 0;
+  try {
+    return fs.stat(join(cacheDirPath(ctx.env), repositoryId, filesCacheName(ctx.env))).size;
+  } catch (e) {
+    if (!isSystemError(e)) throw e;
+    return 0; // the first backup
+  }
+}
+
+function parameters(args: Args): { chunker: ChunkerParams; compression: CompressionSpec } {
+  return {
+    chunker: parseChunkerParams(String(args.value("chunker-params"))),
+    compression: parseCompression(args.text("compression") ?? "lz4"),
+  };
+}
+
 type WalkOptions = ConstructorParameters<typeof Walker>[0];
 
 async function backUp(
   args: Args,
   ctx: Context,
-  { manifest, repository }: Opened,
+  { manifest, repository }: OpenedManifest,
   cache: Pick<Cache, "chunks" | "files" | "commit" | "beginTxn">,
   paths: readonly string[],
   walk: WalkOptions,
-  begun: ScanAhead | undefined,
+  begun: Begun,
 ): Promise<void> {
-  const chunker = parseChunkerParams(String(args.value("chunker-params")));
+  const { chunker, compression } = parameters(args);
   const store = new ChunkStore(manifest.objects, cache.chunks.index, new Statistics());
   const cwd = process.cwd();
   beginCache(ctx, cache);
@@ -153,14 +180,15 @@ async function backUp(
         ctx.warn(new BackupOSError(path, `${what}: ${describeSystemError(error)}`)),
       onLimits: (sentence) => ctx.warning(sentence),
     },
-    compression: parseCompression(args.text("compression") ?? "lz4"),
+    compression,
     chunker,
     filesChanged: args.text("files-changed") as "ctime" | "mtime" | "disabled",
     sparse: args.flag("sparse"),
     readSpecial: args.flag("read-special"),
     checkpointInterval: args.number("checkpoint-interval")!,
     workers: workerCount(ctx),
-    begun,
+    begun: begun.walk,
+    prepared: begun.threads,
     cwd,
     signal: ctx.signal,
     onStatus: (status, path) => ctx.fileStatus(status, path),
@@ -288,7 +316,7 @@ function skipped(ctx: Context, repository: string | undefined): Set<string> {
 
 /** What to expect in all, from the newest archive whose name looks alike (digits aside). An estimate. */
 async function expected(
-  manifest: Opened["manifest"],
+  manifest: OpenedManifest["manifest"],
   name: string,
   ctx: Context,
 ): Promise<{ originalSize: number; files: number } | undefined> {

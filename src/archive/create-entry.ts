@@ -1,5 +1,7 @@
 // What a backup keeps of a path until it is in the item stream.
+
 import type { FileStamp } from "../cache/files.ts";
+import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
 import { type AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
 import { fs, type Stat } from "../runtime/index.ts";
@@ -89,8 +91,21 @@ export function problemOf(path: string, error: ReadError): AlcoveWarning {
   );
 }
 
-export function largestEntry(chunk: number, compression: CompressionSpec): number {
+/** Bytes of the largest chunk that a chunker makes. */
+export function largestChunk(chunker: ChunkerParams): number {
+  return chunker.algo === "fixed" ? Math.max(chunker.blockSize, chunker.headerSize) : 2 ** chunker.maxExp;
+}
+
+/** Room for the largest object. A chunk that does not compress grows by a few bytes; obfuscation may add up to its own size
+ *  and more. */
+export function largestEntry(chunker: ChunkerParams, compression: CompressionSpec): number {
+  const chunk = largestChunk(chunker);
   return chunk + (chunk >> 6) + 65536 + (compression.name === "obfuscate" ? chunk : 0);
+}
+
+/** Bytes for objects in a slot that a worker fills. */
+export function slotBytes(chunker: ChunkerParams, compression: CompressionSpec): number {
+  return Math.max(largestEntry(chunker, compression), 4 << 20);
 }
 
 /** What a checkpoint keeps of an entry that is not in the item stream yet: part files with the chunks that are stored.

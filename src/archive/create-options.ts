@@ -3,6 +3,7 @@ import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
 import type { AlcoveWarning } from "../errors.ts";
 import type { CaptureOptions } from "./metadata-capture.ts";
+import type { CreateThreads } from "./pipeline/create-threads.ts";
 import type { FilesChanged } from "./pipeline/messages.ts";
 import type { ScanAhead } from "./pipeline/scan-ahead.ts";
 import type { Statistics } from "./stats.ts";
@@ -24,6 +25,8 @@ export interface CreateOptions {
   scanAhead?: number;
   /** The walk of the first paths, if it has begun already; ended with them. */
   begun?: ScanAhead | undefined;
+  /** Threads of the workers, if they have been started already; ended with the backup. */
+  prepared?: CreateThreads | undefined;
   cwd: string;
   signal?: AbortSignal;
   onStatus?: (status: string, path: string) => void;

@@ -13,11 +13,13 @@ import type { ChunkStore } from "./chunk-store.ts";
 import { isDirectory, S_IFREG } from "./constants.ts";
 import {
   type Entry,
+  largestChunk,
   largestEntry,
   newEntry,
   partFiles,
   pendingFile,
   problemOf,
+  slotBytes,
   statIfThere,
 } from "./create-entry.ts";
 import type { CreateOptions } from "./create-options.ts";
@@ -86,28 +88,25 @@ export class Creator {
       (entry, item, file) => this.#complete(entry, item, file),
     );
     const { material } = writer.manifest.key;
-    const largestChunk =
-      options.chunker.algo === "fixed"
-        ? Math.max(options.chunker.blockSize, options.chunker.headerSize)
-        : 2 ** options.chunker.maxExp;
+    const { chunker, compression } = options;
     this.#pipeline = new CreatePipeline({
       workers: options.workers,
       sink: this.#store,
       signal: options.signal,
       asyncSink: writer.manifest.objects.repository.isRemote,
-      // A chunk that does not compress grows by a few bytes; obfuscation may add up to its own size and more.
-      largestEntry: largestEntry(largestChunk, options.compression),
+      entryBytes: slotBytes(chunker, compression),
+      prepared: options.prepared,
       setup: {
         material,
-        compression: options.compression,
-        chunker: options.chunker,
+        compression,
+        chunker,
         index: this.#store.index.share(),
         filesChanged: options.filesChanged,
         sparse: options.sparse ?? false,
         choice: choose(),
-        pieceBytes: options.workers > 1 && hasBoundaries(options.chunker) ? pieceBytes(largestChunk) : 0,
-        largestBlob: largestEntry(largestChunk, options.compression) - 1024,
-        bufferBytes: Math.max(largestChunk * 2 + 65536, 4 << 20),
+        pieceBytes: options.workers > 1 && hasBoundaries(chunker) ? pieceBytes(largestChunk(chunker)) : 0,
+        largestBlob: largestEntry(chunker, compression) - 1024,
+        bufferBytes: Math.max(largestChunk(chunker) * 2 + 65536, 4 << 20),
       },
       between: () => this.#maybeCheckpoint(),
       readHere: this.#knowsMost() ? READ_HERE : 0,
@@ -480,8 +479,8 @@ export class Creator {
 
 /** Size of the pieces in which workers share large files: eight of the largest chunks. The search for the end of one reads
  *  a thirteenth of that. */
-function pieceBytes(largestChunk: number): number {
-  return Math.min(Math.max(8 * largestChunk, 1 << 20), 64 << 20);
+function pieceBytes(chunk: number): number {
+  return Math.min(Math.max(8 * chunk, 1 << 20), 64 << 20);
 }
 
 /** Refuses what cannot be an archive's name. */

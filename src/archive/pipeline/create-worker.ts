@@ -2,7 +2,6 @@
 // slots. It never touches the event loop while there is work; it sleeps on its poke word.
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { prepareCodecs } from "../../compress/index.ts";
-import type { HashIndexShare } from "../../core/hashindex.ts";
 import { loadCore } from "../../core/index.ts";
 import {
   Channel,
@@ -19,6 +18,7 @@ import {
   POKE,
   STOP,
 } from "./channel.ts";
+import type { ToWorker } from "./create-threads.ts";
 import { Engine } from "./engine.ts";
 import type { EngineSetup, OutputSlot } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
@@ -27,19 +27,18 @@ import { readJob } from "./messages.ts";
 /** Serialisable start data of a create worker. */
 export interface CreateWorkerData {
   channel: ChannelShare;
-  setup: EngineSetup;
   module: WebAssembly.Module;
-  /** New tables of the chunk index come here. */
-  indexes: MessagePort;
+  /** Here comes the setup, and after it new tables of the chunk index. */
+  port: MessagePort;
 }
 
 class Stopped extends Error {}
 
 /** Runs until the channel says stop. */
 export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
-  await prepareCodecs(data.setup.compression);
   const channel = new Channel(data.channel);
-  const engine = new Engine(loadCore(data.module), fileSource(), data.setup);
+  const core = loadCore(data.module);
+  const files = fileSource();
   let generation = 0;
 
   const waitUntil = (ready: () => boolean): void => {
@@ -64,19 +63,29 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
     waitUntil(() => channel.get(OUT_PUBLISHED) - channel.get(OUT_RELEASED) < OUT_SLOTS);
     engine.slot = slot(channel.get(OUT_PUBLISHED) % OUT_SLOTS);
   };
-  const refreshIndex = (): void => {
-    if (channel.get(INDEX_GENERATION) === generation) return;
+  const received = (): ToWorker | undefined => {
+    if (channel.get(INDEX_GENERATION) === generation) return undefined;
+    const got = receiveMessageOnPort(data.port) as { message: ToWorker } | undefined;
+    if (got) generation++;
+    return got?.message;
+  };
+  const setUp = (): EngineSetup => {
     for (;;) {
-      const message = receiveMessageOnPort(data.indexes) as
-        | { message: { index: HashIndexShare } }
-        | undefined;
-      if (!message) return;
-      engine.useIndex(message.message.index);
-      generation++;
+      waitUntil(() => channel.get(INDEX_GENERATION) > 0);
+      const message = received();
+      if (message && "setup" in message) return message.setup;
     }
   };
+  const refreshIndex = (): void => {
+    for (let message = received(); message; message = received())
+      if ("index" in message) engine.useIndex(message.index);
+  };
 
+  let engine: Engine;
   try {
+    const setup = setUp();
+    await prepareCodecs(setup.compression);
+    engine = new Engine(core, files, setup);
     engine.slot = slot(0);
     for (;;) {
       waitUntil(() => channel.get(JOBS_POSTED) > channel.get(JOBS_DONE));
@@ -99,6 +108,6 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
     if (e instanceof Stopped) return;
     throw e;
   } finally {
-    data.indexes.close();
+    data.port.close();
   }
 }

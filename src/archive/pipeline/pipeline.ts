@@ -9,7 +9,6 @@ import {
   Channel,
   GRANTS_GIVEN,
   GRANTS_TAKEN,
-  INDEX_GENERATION,
   JOB_BYTES,
   JOB_SLOTS,
   JOBS_DONE,
@@ -17,8 +16,8 @@ import {
   OUT_PUBLISHED,
   OUT_RELEASED,
   OUT_SLOTS,
-  STOP,
 } from "./channel.ts";
+import { CreateThreads } from "./create-threads.ts";
 import { Engine, type Need } from "./engine.ts";
 import type { EngineSetup } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
@@ -41,13 +40,14 @@ import {
   readJob,
 } from "./messages.ts";
 import { SplitFile } from "./split-file.ts";
-import { messagePorts, startThread, type Thread } from "./threads.ts";
 
 const BATCH_BYTES = 2 << 20;
 const BATCH_FILES = 256;
 /** Counter blocks a worker gets at a time: 64 MiB of data. */
 const GRANT_BLOCKS = 1 << 22;
 const YIELD_MS = 40;
+/** Where no threads are to be waited for. */
+const NOBODY = new Int32Array(new SharedArrayBuffer(4));
 
 /** A file on its way through the pipeline, or waiting in the archive's order for its turn. */
 export interface PendingFile {
@@ -106,7 +106,10 @@ export interface PipelineOptions {
   sink: ChunkSink;
   /** True where storing needs the event loop (a remote repository). */
   asyncSink: boolean;
-  largestEntry: number;
+  /** Room for objects in a slot that a worker fills: one of the largest at least. */
+  entryBytes: number;
+  /** Threads that were started before; ended with the pipeline. */
+  prepared?: CreateThreads | undefined;
   /** Looked at between two slots, so that a file of hours can be interrupted too. */
   signal?: AbortSignal | undefined;
   /** Bytes of contents that are read in this thread before workers are started. */
@@ -118,9 +121,6 @@ export interface PipelineOptions {
 
 interface Lane {
   channel: Channel;
-  thread: Thread;
-  /** Where new tables of the chunk index are sent. */
-  indexes: ReturnType<typeof messagePorts>["here"];
   queue: (PendingFile | RunOfFiles)[];
   outstanding: number;
   jobBytes: number[];
@@ -138,8 +138,8 @@ interface InlineLane {
 export class CreatePipeline {
   readonly #options: PipelineOptions;
   readonly #lanes: Lane[] = [];
-  readonly #wake = new Int32Array(new SharedArrayBuffer(4));
   readonly #entryBytes: number;
+  #threads: CreateThreads | undefined;
   #inline: InlineLane | undefined;
   /** What is sent next: the job's bytes, and who is told of its files. */
   readonly #jobBytes = new Uint8Array(JOB_BYTES);
@@ -153,41 +153,24 @@ export class CreatePipeline {
   #splits: SplitFile[] = [];
   #holdsPieces = false;
   #jobs = 0;
-  #failure: Error | undefined;
   #lastYield = performance.now();
 
   constructor(options: PipelineOptions) {
     this.#options = options;
     keepHeapSmall();
     compileLess();
-    this.#entryBytes = Math.max(options.largestEntry, 4 << 20);
+    this.#entryBytes = options.entryBytes;
     this.#readHere = options.readHere;
   }
 
   /** Starts the workers; nothing is started before the first file that has to be read. */
   #start(): void {
     if (this.#lanes.length > 0) return;
-    const module = coreModule();
-    for (let i = 0; i < this.#options.workers; i++) {
-      const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
-      const { here, there } = messagePorts();
-      const data = { channel: channel.share, setup: this.#options.setup, module, indexes: there };
-      const fail = (e: Error): void => {
-        this.#failure ??= e;
-      };
-      const thread = startThread({ role: "create", data }, fail, undefined, [there]);
-      const lane = {
-        channel,
-        thread,
-        indexes: here,
-        queue: [],
-        outstanding: 0,
-        jobBytes: [],
-        doneSeen: 0,
-        lastJob: 0,
-      };
-      this.#lanes.push(lane);
-    }
+    const { prepared, workers, setup } = this.#options;
+    this.#threads = prepared ?? new CreateThreads(workers, this.#entryBytes);
+    this.#threads.tell({ setup });
+    for (const { channel } of this.#threads.all)
+      this.#lanes.push({ channel, queue: [], outstanding: 0, jobBytes: [], doneSeen: 0, lastJob: 0 });
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
@@ -268,18 +251,13 @@ export class CreatePipeline {
 
   /** Ends the workers. Files still under way are dropped. */
   async close(): Promise<void> {
-    for (const { channel, indexes } of this.#lanes) {
-      channel.raise(STOP);
-      channel.poke();
-      indexes.close();
-    }
-    await Promise.all(this.#lanes.map((lane) => lane.thread.join()));
+    await (this.#threads ?? this.#options.prepared)?.close();
     this.#lanes.length = 0;
   }
 
   #inlineEngine(): InlineLane {
     if (this.#inline) return this.#inline;
-    const channel = Channel.create(this.#entryBytes, this.#wake.buffer);
+    const channel = Channel.create(this.#entryBytes, new SharedArrayBuffer(4));
     // A core of its own, as a worker has: regions are never given back, so what many archives made by one process take
     // must go with their pipelines (in the shared core 240 archives filled the memory, and the kernels never returned).
     const engine = new Engine(new Core(coreModule()), fileSource(), this.#options.setup);
@@ -408,7 +386,8 @@ export class CreatePipeline {
 
   async #progress(wait: boolean): Promise<void> {
     for (;;) {
-      const seen = Atomics.load(this.#wake, 0);
+      const wake = this.#threads?.wake ?? NOBODY;
+      const seen = Atomics.load(wake, 0);
       let any = false;
       for (const lane of this.#lanes) {
         const { channel } = lane;
@@ -436,8 +415,8 @@ export class CreatePipeline {
       await this.#breathe();
       if (any || !wait) return;
       if (this.#options.asyncSink) {
-        await new Promise((resolve) => setTimeout(resolve, Atomics.load(this.#wake, 0) === seen ? 2 : 0));
-      } else Atomics.wait(this.#wake, 0, seen, YIELD_MS);
+        await new Promise((resolve) => setTimeout(resolve, Atomics.load(wake, 0) === seen ? 2 : 0));
+      } else Atomics.wait(wake, 0, seen, YIELD_MS);
     }
   }
 
@@ -449,7 +428,7 @@ export class CreatePipeline {
       this.#lastYield = performance.now();
       giveBackMemory();
     }
-    if (this.#failure) throw this.#failure;
+    if (this.#threads?.failure) throw this.#threads.failure;
     this.#options.signal?.throwIfAborted();
     await this.#options.between?.();
   }
@@ -457,10 +436,7 @@ export class CreatePipeline {
   #spreadIndex(index: EngineSetup["index"]): void {
     this.#options.setup.index = index;
     this.#inline?.engine.useIndex(index);
-    for (const { channel, indexes } of this.#lanes) {
-      indexes.postMessage({ index });
-      channel.raise(INDEX_GENERATION);
-    }
+    this.#threads?.tell({ index });
   }
 
   async #consume(

@@ -7,7 +7,7 @@ import { fsDecode, fsEncode } from "../../format/bytes.ts";
 import type { Stat } from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
-export const SLOTS = 4;
+export const SLOTS = 8;
 /** Waking the other side costs more than a hundred entries in a virtual machine: slots are large. */
 export const SLOT_BYTES = 256 * 1024;
 

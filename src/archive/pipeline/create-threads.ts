@@ -1,0 +1,62 @@
+// The threads of a backup's workers, each with its channel. They may be started before it is known what they need, so that
+// they are ready when the repository, its key and the caches are: then they are set up.
+import type { HashIndexShare } from "../../core/hashindex.ts";
+import { coreModule } from "../../core/index.ts";
+import { Channel, INDEX_GENERATION, STOP } from "./channel.ts";
+import type { EngineSetup } from "./engine-setup.ts";
+import { messagePorts, startThread, type Thread } from "./threads.ts";
+
+/** What comes to a worker through its port: the setup first, then new tables of the chunk index. */
+export type ToWorker = { setup: EngineSetup } | { index: HashIndexShare };
+
+export interface CreateThread {
+  readonly channel: Channel;
+  readonly thread: Thread;
+  readonly port: ReturnType<typeof messagePorts>["here"];
+}
+
+export class CreateThreads {
+  readonly all: CreateThread[] = [];
+  /** Raised by workers that have something for the main thread. */
+  readonly wake = new Int32Array(new SharedArrayBuffer(4));
+  /** What the first thread that died has died of. */
+  failure: Error | undefined;
+
+  /** @param entryBytes room for objects in an output slot of a channel */
+  constructor(count: number, entryBytes: number) {
+    const module = coreModule();
+    for (let i = 0; i < count; i++) {
+      const channel = Channel.create(entryBytes, this.wake.buffer);
+      const { here, there } = messagePorts();
+      const fail = (e: Error): void => {
+        this.failure ??= e;
+      };
+      const data = { channel: channel.share, module, port: there };
+      this.all.push({
+        channel,
+        thread: startThread({ role: "create", data }, fail, undefined, [there]),
+        port: here,
+      });
+    }
+  }
+
+  /** Sends something to every worker, which looks for it before its next job. */
+  tell(message: ToWorker): void {
+    for (const { channel, port } of this.all) {
+      port.postMessage(message);
+      channel.raise(INDEX_GENERATION);
+      channel.poke();
+    }
+  }
+
+  /** Ends the threads. */
+  async close(): Promise<void> {
+    const threads = this.all.splice(0);
+    for (const { channel, port } of threads) {
+      channel.raise(STOP);
+      channel.poke();
+      port.close();
+    }
+    await Promise.all(threads.map(({ thread }) => thread.join()));
+  }
+}
