@@ -34,7 +34,7 @@ ${PARTS}`;
 // load the file.)
 const THREAD = `
 const { texts: __texts, address: __address } = require("node:worker_threads").workerData.program;
-const __builtin = process.getBuiltinModule;
+const __builtin = process.getBuiltinModule ?? require;
 ${PARTS}`;
 const THREAD_ENTRY = "src/archive/worker.ts";
 

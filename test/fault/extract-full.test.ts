@@ -22,7 +22,9 @@ beforeAll(() => {
     for (let j = 0; j < 4; j++) writeFileSync(box.path("many", `d${i}`, `f${j}`), `${i} ${j}`);
   }
   box.ok(box.alcove(["init", "-e", "none", "repo"]));
-  box.ok(box.alcove(["create", "repo::a", "src"]));
+  // In this order, whatever the file system's: the large file would take the room of half of the others.
+  const files = Array.from({ length: FILES }, (_, i) => `src/f${i}`);
+  box.ok(box.alcove(["create", "repo::a", ...files, "src/large", "src/sub"]));
   box.ok(box.alcove(["create", "repo::many", "many"]));
 }, 60_000);
 afterAll(() => box.remove());

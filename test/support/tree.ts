@@ -13,6 +13,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
+/** Waits until the kernel's clock of files goes on: files with the newest ctime of a tree are not in the files cache. */
+export function nextTick(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+}
+
 /** Bytes from a seed (xorshift): random to a compressor. */
 export function randomBytes(length: number, seed: number): Buffer {
   const out = Buffer.allocUnsafe(length);
@@ -46,8 +51,7 @@ export function makeTree(dir: string, seed: number): void {
   linkSync(join(dir, "text"), join(dir, "sub", "hardlink"));
   symlinkSync("../text", join(dir, "sub", "symlink"));
   symlinkSync("nowhere", join(dir, "dangling"));
-  // A tick of the kernel's clock later, so that this file alone has the newest ctime of the tree.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 30);
+  nextTick(); // so that this file alone has the newest ctime of the tree
   utimesSync(join(dir, "one"), 1e9, 1e9 + 0.5);
 }
 

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { randomBytes } from "../../support/tree.ts";
+import { nextTick, randomBytes } from "../../support/tree.ts";
 import type { Lab } from "./lab.ts";
 
 export function makeSource(src: string): void {
@@ -59,6 +59,7 @@ function change(src: string): void {
   writeFileSync(join(src, "a"), `${"line\n".repeat(20_000)}more\n`);
   chmodSync(join(src, "sub"), 0o700);
   renameSync(join(src, "sub", "x.tmp"), join(src, "sub", "y.tmp"));
+  nextTick();
   utimesSync(join(src, "empty"), 1.1e9, 1e9);
   spawnSync("chattr", ["+d", join(src, "new")]);
 }
