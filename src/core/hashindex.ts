@@ -184,10 +184,13 @@ export class HashIndex {
   insert(key: Uint8Array, keyOffset: number, w0: number, w1 = 0, w2 = 0, w3 = 0): number {
     if (this.readOnly) throw new HashIndexError("this view of an index is read-only");
     checkFirst(w0);
-    let slot = this.find(key, keyOffset);
+    let slot = this.place(key, keyOffset);
     if (slot < 0) {
-      if (this.size > upperLimit(this.buckets)) this.grow();
-      slot = this.freeSlot(key, keyOffset);
+      slot = ~slot;
+      if (this.size > upperLimit(this.buckets)) {
+        this.grow();
+        slot = this.freeSlot(key, keyOffset);
+      }
       if (this.mark(slot) === EMPTY) {
         if (this.empty <= minEmpty(this.buckets)) {
           this.rebuild(this.buckets);
@@ -263,6 +266,30 @@ export class HashIndex {
 
   private mark(slot: number): number {
     return this.words[BODY / 4 + slot * this.stride + KEY_WORDS]!;
+  }
+
+  /** The slot of a key, or the complement of the one it would get: the first tombstone or free one on the way. */
+  private place(key: Uint8Array, keyOffset: number): number {
+    const { words, stride, buckets } = this;
+    const first = readWord(key, keyOffset);
+    const start = first % buckets;
+    let slot = start;
+    let at = BODY / 4 + start * stride;
+    let free = -1;
+    do {
+      const mark = words[at + KEY_WORDS]!;
+      if (mark === EMPTY) return ~(free < 0 ? slot : free);
+      if (mark === DELETED) {
+        if (free < 0) free = slot;
+      } else if (words[at] === first && sameKey(words, at, key, keyOffset)) return slot;
+      at += stride;
+      if (++slot === buckets) {
+        slot = 0;
+        at = BODY / 4;
+      }
+    } while (slot !== start);
+    if (free < 0) throw new HashIndexError("the index is full");
+    return ~free;
   }
 
   /** The first bucket for a key that is not there: a tombstone where one is on the way. */

@@ -46,8 +46,8 @@ export class FuseDevice implements Device {
     if (!loaded || !poll || !fcntl) return;
     this.#flags = fcntl(fd, F_GETFL, 0);
     if (this.#flags < 0) return; // the runtime's number is not the system's
-    const { memory, address } = loaded.ffi.arena(64);
-    this.#address = address;
+    const memory = new Uint8Array(new ArrayBuffer(64));
+    this.#address = loaded.ffi.address(memory);
     this.#view = new DataView(memory.buffer, memory.byteOffset);
     this.#poll = poll;
     this.#fcntl = fcntl;

@@ -37,12 +37,12 @@ function load(): Calls | undefined {
   const close = library.bind("close", "i32", ["i32"]);
   const setsid = library.bind("setsid", "i32", []);
   if (!socketpair || !recvmsg || !dup2 || !close || !setsid) return undefined;
-  const { memory, address } = ffi.arena(ARENA);
+  const memory = new Uint8Array(new ArrayBuffer(ARENA));
   return {
     ffi,
     memory,
     view: new DataView(memory.buffer),
-    address,
+    address: ffi.address(memory),
     socketpair,
     recvmsg,
     dup2,

@@ -175,6 +175,14 @@ export function openFd(path: string, flags: number, mode = 0, dir?: Directory): 
   }
 }
 
+/** Closes what openFd, openRead or createExclusive opened. */
+export function closeFd(fd: number): void {
+  const c = libc();
+  // (Deno opened it itself.)
+  if (!c || runtime.name === "deno") nodeFs.closeSync(fd);
+  else if (c.get("close")(fd) !== 0) throw systemError("close", c.ffi.errno(), `<fd ${fd}>`);
+}
+
 let real: boolean | undefined;
 
 /** Whether node:fs's descriptors are the kernel's, so that FFI calls may use them. Not so in early Deno 2. */

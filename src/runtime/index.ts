@@ -17,6 +17,7 @@ export {
   processId,
 } from "./hostid.ts";
 export { libc } from "./libc.ts";
+export { MemoryReader } from "./memory-reader.ts";
 export { fsDecode, fsEncode } from "./pathbytes.ts";
 export { type RuntimeName, runtime } from "./platform.ts";
 export { Directory } from "./scanner.ts";

@@ -30,6 +30,8 @@ const table = {
   openat: ["i32", ["i32", "word", "i32", "u32"], "openat64"],
   openat2: ["long", ["i32", "word", "word", "word"]],
   close: ["i32", ["i32"]],
+  read: ["long", ["i32", "word", "word"]],
+  pread: ["long", ["i32", "word", "word", "i64"], "pread64"],
   getdents64: ["long", ["i32", "word", "word"]],
   readlinkat: ["long", ["i32", "word", "word", "word"]],
   symlinkat: ["i32", ["word", "i32", "word"]],
@@ -102,9 +104,9 @@ export class Libc {
   constructor(ffi: Ffi, library: CLibrary) {
     this.ffi = ffi;
     this.library = library;
-    const { memory, address } = ffi.arena(ARENA_SIZE);
+    const memory = new Uint8Array(new ArrayBuffer(ARENA_SIZE));
     this.memory = memory;
-    this.address = address;
+    this.address = ffi.address(memory);
     this.u32 = new Uint32Array(memory.buffer);
     this.i32 = new Int32Array(memory.buffer);
     this.u16 = new Uint16Array(memory.buffer);

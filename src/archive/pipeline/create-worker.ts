@@ -38,7 +38,7 @@ class Stopped extends Error {}
 export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
   const channel = new Channel(data.channel);
   const core = loadCore(data.module);
-  const files = fileSource();
+  const files = fileSource(core);
   let generation = 0;
 
   const waitUntil = (ready: () => boolean): void => {

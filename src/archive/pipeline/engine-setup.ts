@@ -13,8 +13,8 @@ export interface FileSource {
   open(path: string, special: boolean): number;
   /** Into one of two objects that are used again and again. */
   fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
-  /** Reads into the view, from the file's position or a given one; 0 at the end. */
-  read(fd: number, into: Uint8Array, position?: number): number;
+  /** Reads up to n bytes into the core's memory, from the file's position or a given one; 0 at the end. */
+  read(fd: number, at: number, n: number, position?: number): number;
   close(fd: number): void;
   /** Data and holes from an offset on; undefined where they cannot be told. The position is at the start then. */
   ranges(fd: number, from: number): FileRange[] | undefined;

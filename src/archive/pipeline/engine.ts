@@ -200,7 +200,7 @@ export class Engine {
       const start = this.#buffer + this.#used;
       const room = this.#gather - this.#used;
       while (have < room) {
-        const n = this.#read(fd, start + have, room - have);
+        const n = this.#files.read(fd, start + have, room - have);
         if (n === 0) {
           ended = true;
           break;
@@ -208,7 +208,7 @@ export class Engine {
         have += n;
         // One byte of room tells the end of file apart from a file that grew, without a read of its own.
         if (have === before.size && !request.special && have < room && before.size > 0) {
-          const more = this.#read(fd, start + have, 1);
+          const more = this.#files.read(fd, start + have, 1);
           if (more === 0) {
             ended = true;
             break;
@@ -321,7 +321,12 @@ export class Engine {
   #fill(fd: number, have: number, limit: number, base: number | undefined): number {
     let got = have;
     while (got < limit) {
-      const n = this.#read(fd, this.#buffer + got, limit - got, base === undefined ? undefined : base + got);
+      const n = this.#files.read(
+        fd,
+        this.#buffer + got,
+        limit - got,
+        base === undefined ? undefined : base + got,
+      );
       if (n === 0) break;
       got += n;
     }
@@ -351,7 +356,7 @@ export class Engine {
         }
         let got = 0;
         for (let n = 1; got < want && n > 0; got += n)
-          n = this.#read(fd, this.#buffer + have + got, want - got);
+          n = this.#files.read(fd, this.#buffer + have + got, want - got);
         if (got > 0) this.#push(this.#buffer + have, Uint32Array.of(got));
         have += got;
         offset += got;
@@ -413,10 +418,6 @@ export class Engine {
     }
     this.#core.u8.copyWithin(this.#buffer, this.#buffer + done, this.#buffer + have);
     return have - done;
-  }
-
-  #read(fd: number, at: number, n: number, position?: number): number {
-    return this.#files.read(fd, this.#core.u8.subarray(at, at + n), position);
   }
 
   #push(start: number, cuts: Uint32Array): void {

@@ -1,19 +1,20 @@
 // The engine's way to files: descriptors opened without following a final symlink and without touching atime
 // where that is allowed, and the metadata of an open file with full nanoseconds.
-import { closeSync, readSync } from "node:fs";
-import { fs, holes, Stat } from "../../runtime/index.ts";
+import type { Core } from "../../core/index.ts";
+import { fs, holes, MemoryReader, Stat } from "../../runtime/index.ts";
 import type { FileSource } from "./engine-setup.ts";
 
-export function fileSource(): FileSource {
+/** @param core into whose memory files are read */
+export function fileSource(core: Core): FileSource {
+  const reader = new MemoryReader(() => core.u8);
   const stats = [new Stat(), new Stat()] as const;
   const plain = { follow: false, blocking: false };
   const special = { follow: true, blocking: true };
   return {
     open: (path, isSpecial) => fs.openRead(path, isSpecial ? special : plain),
     fstat: (fd, which) => fs.fstat(fd, stats[which]),
-    read: (fd, into, position) =>
-      position === undefined ? readSync(fd, into) : readSync(fd, into, 0, into.length, position),
-    close: (fd) => closeSync(fd),
+    read: (fd, at, n, position) => reader.read(fd, at, n, position),
+    close: fs.closeFd,
     ranges: (fd, from) => holes.fileRanges(fd, from),
     seek: (fd, position) => holes.seekTo(fd, position),
   };

@@ -260,7 +260,8 @@ export class CreatePipeline {
     const channel = Channel.create(this.#entryBytes, new SharedArrayBuffer(4));
     // A core of its own, as a worker has: regions are never given back, so what many archives made by one process take
     // must go with their pipelines (in the shared core 240 archives filled the memory, and the kernels never returned).
-    const engine = new Engine(new Core(coreModule()), fileSource(), this.#options.setup);
+    const core = new Core(coreModule());
+    const engine = new Engine(core, fileSource(core), this.#options.setup);
     this.#inline = { channel, engine, queue: [] };
     this.#resetInlineSlot();
     return this.#inline;

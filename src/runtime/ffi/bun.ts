@@ -48,10 +48,7 @@ export function bunFfi(): Ffi | undefined {
       }
       return undefined;
     },
-    arena(size) {
-      const memory = new Uint8Array(new ArrayBuffer(size));
-      return { memory, address: ffi.ptr(memory) };
-    },
+    address: (memory) => ffi.ptr(memory),
     peek: (address, length) => new Uint8Array(ffi.toArrayBuffer(address, 0, length)).slice(),
     errno: () => (errnoAddress === 0 ? 0 : ffi.read.i32(errnoAddress, 0)),
   };

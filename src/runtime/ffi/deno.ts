@@ -47,10 +47,7 @@ export function denoFfi(): Ffi | undefined {
       }
       return undefined;
     },
-    arena(size) {
-      const memory = new Uint8Array(new ArrayBuffer(size));
-      return { memory, address: Number(deno.UnsafePointer.value(deno.UnsafePointer.of(memory))) };
-    },
+    address: (memory) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(memory))),
     peek(address, length) {
       const out = new Uint8Array(length);
       new deno.UnsafePointerView(deno.UnsafePointer.create(BigInt(address))).copyInto(out);

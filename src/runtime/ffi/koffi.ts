@@ -50,10 +50,7 @@ export function koffiFfi(): Ffi | undefined {
       }
       return undefined;
     },
-    arena(size) {
-      const memory = new Uint8Array(new ArrayBuffer(size));
-      return { memory, address: Number(koffi.address(memory)) };
-    },
+    address: (memory) => Number(koffi.address(memory)),
     peek: (address, length) => Uint8Array.from(koffi.decode(BigInt(address), "uint8_t", length)),
     errno: () => koffi.errno(),
   };

@@ -49,10 +49,7 @@ export function nodeFfi(): Ffi | undefined {
       }
       return undefined;
     },
-    arena(size) {
-      const memory = new Uint8Array(new ArrayBuffer(size));
-      return { memory, address: Number(ffi.getRawPointer(memory)) };
-    },
+    address: (memory) => Number(ffi.getRawPointer(memory)),
     peek: (address, length) => Uint8Array.from(ffi.toBuffer(BigInt(address), length, true)),
     errno: () => (errnoAddress === undefined ? 0 : ffi.getInt32(errnoAddress)),
   };

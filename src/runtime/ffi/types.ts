@@ -19,8 +19,8 @@ export interface Ffi {
   readonly name: string;
   /** Opens the first library of the list that loads; undefined if none does. */
   open(names: readonly string[]): CLibrary | undefined;
-  /** A zeroed block that keeps its address as long as the program runs. */
-  arena(size: number): { memory: Uint8Array; address: number };
+  /** Address of a view's first byte, as long as its buffer is neither detached nor collected. */
+  address(memory: Uint8Array): number;
   /** Copies foreign memory. The caller vouches for the address. */
   peek(address: number, length: number): Uint8Array;
   /** errno of this thread's last call; only meaningful directly after a call that failed. */
