@@ -206,7 +206,7 @@ it.each(["shrinks", "grows", "is written over", "vanishes", "becomes a FIFO", "i
     await world.init("none");
     let reads = 0;
     faults.before = (call, [fd]) => {
-      if (call !== "readSync" || fstatSync(fd as number).size !== 9_000_000 || ++reads !== 2)
+      if (!["read", "readSync"].includes(call) || fstatSync(fd as number).size !== 9_000_000 || ++reads !== 2)
         return undefined;
       faults.before = undefined;
       if (what === "shrinks") truncateSync(victim, 100_000);

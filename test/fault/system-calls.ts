@@ -51,18 +51,20 @@ export function hookLibc(): void {
   const find = c.find.bind(c);
   const { errno } = c.ffi;
   let forced: number | undefined;
-  c.ffi.errno = () => {
-    const code = forced ?? errno();
-    forced = undefined;
-    return code;
-  };
+  c.ffi.errno = () => forced ?? errno(); // until the next call
   c.find = (name) => {
     const f = find(name);
-    if (!f || name === "close" || name.startsWith("get")) return f;
+    if (!f || name.startsWith("get")) return f;
     return (...args) => {
       const code = faults.before?.(name, args);
       forced = undefined;
-      if (!code) return f(...args);
+      if (!code) {
+        const { transfer } = faults;
+        if (transfer && (name === "read" || name === "pread") && args[2]! > 1)
+          args[2] = Math.max(1, Math.min(args[2]!, transfer(args[2]!)));
+        return f(...args);
+      }
+      if (name === "close") f(...args); // gone even where closing it fails
       forced = ERRNO[code]!;
       return -1;
     };
