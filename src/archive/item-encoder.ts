@@ -42,8 +42,10 @@ const TWO32 = 2 ** 32;
 
 /** What a regular file's item has that has neither attributes, ACLs, flags nor further names. Used again for each. */
 export interface PlainFile {
-  /** The path's bytes. */
-  path: Uint8Array;
+  /** The path's bytes are [pathAt, pathEnd) of these; without leading slashes. */
+  paths: Uint8Array;
+  pathAt: number;
+  pathEnd: number;
   mode: number;
   uid: number;
   gid: number;
@@ -145,8 +147,9 @@ export class ItemEncoder {
 
   /** As encode() of an item with these fields, without an object for it. */
   plain(file: PlainFile): void {
-    const { times, ids, sizes } = file;
-    this.#reserve(512 + file.path.length);
+    const { times, ids, sizes, paths, pathEnd } = file;
+    const pathLength = pathEnd - file.pathAt;
+    this.#reserve(512 + pathLength);
     this.#buf[this.#pos++] = 0x80 | (10 + (file.hasChangeTime ? 1 : 0) + (file.hasAccessTime ? 1 : 0));
     if (file.hasAccessTime) this.#timeField(keys.atime, times[4]!, times[5]!);
     this.#raw(keys.chunks);
@@ -172,7 +175,12 @@ export class ItemEncoder {
     this.#byte(0xc2);
     this.#intField(keys.mode, file.mode);
     this.#timeField(keys.mtime, times[0]!, times[1]!);
-    this.#bytesField(keys.path, file.path);
+    this.#raw(keys.path);
+    this.#rawHeader(pathLength);
+    this.#reserve(pathLength);
+    let p = this.#pos;
+    for (let i = file.pathAt; i < pathEnd; i++) this.#buf[p++] = paths[i]!;
+    this.#pos = p;
     this.#intField(keys.size, file.size);
     this.#intField(keys.uid, file.uid);
     this.#stringField(keys.user, file.user);

@@ -90,12 +90,12 @@ export class MetadataCollector {
 
   /** Whether a regular file's item gets nothing but what statSimpleAttrs gives if it has no attributes.
    *  @param path for the first file of a device */
-  isPlain(dev: number, attributes: number, attributesMask: number, path: () => string): boolean {
+  isPlain(dev: number, attributes: number, attributesMask: number, at: { readonly path: string }): boolean {
     const { options } = this;
     if (!isLinux) return false;
     if (options.flags !== false && ((attributesMask & FLAG_BITS) !== FLAG_BITS || attributes & FLAG_BITS))
       return false;
-    return options.acls === false || aclNamesAreListed(dev, path);
+    return options.acls === false || aclNamesAreListed(dev, at);
   }
 
   /** What the status alone tells. */
@@ -170,7 +170,7 @@ export class MetadataCollector {
     const names = listed ?? listOrNothing(target, path);
     if (options.xattrs !== false && names.length > 0) this.xattrs(attrs, names, target, path);
     if (options.acls === false) return;
-    if (isSymlink(stat.mode) || (names.length === 0 && aclNamesAreListed(stat.dev, () => path))) return;
+    if (isSymlink(stat.mode) || (names.length === 0 && aclNamesAreListed(stat.dev, { path }))) return;
     this.acls(attrs, stat, (name) => {
       try {
         return getXattr(target, name);

@@ -16,11 +16,11 @@ const byDevice = new Map<number, boolean>();
  * Whether a file whose attribute list is empty surely has no ACL. On the common file systems of Linux it is so;
  * elsewhere (NFS, FUSE, …) libacl's way has to be gone: ask for both ACLs by name. Remembered for each device; not for symlinks, as statfs follows them.
  */
-export function aclNamesAreListed(dev: number, path: () => string): boolean {
+export function aclNamesAreListed(dev: number, at: { readonly path: string }): boolean {
   let answer = byDevice.get(dev);
   if (answer === undefined) {
     try {
-      answer = listing.has(Number(statfsSync(nodePath(path())).type) >>> 0);
+      answer = listing.has(Number(statfsSync(nodePath(at.path)).type) >>> 0);
     } catch {
       return false; // nothing learned: the file may just have gone
     }

@@ -132,7 +132,9 @@ export class PlainFiles {
     file.gid = numbers[s + STAT.gid]!;
     file.user = this.#collector.user(file.uid);
     file.group = this.#collector.group(file.gid);
-    file.path = bytes.subarray(reader.pathAt + leadingSlashes(bytes, reader.pathAt), reader.pathEnd);
+    file.paths = bytes;
+    file.pathAt = reader.pathAt + leadingSlashes(bytes, reader.pathAt);
+    file.pathEnd = reader.pathEnd;
     this.#store.stats.nfiles++;
     return KNOWN;
   }
@@ -160,7 +162,7 @@ export class PlainFiles {
       numbers[s + STAT.dev]!,
       numbers[s + STAT.attributes]!,
       numbers[s + STAT.attributesMask]!,
-      () => reader.path,
+      reader,
     );
   }
 }

@@ -42,6 +42,7 @@ export const ID_STRIDE = 35;
 const DEFAULT_TTL = 20;
 // Entries' places are 32 bits, half of them for what is added.
 const MAX_BYTES = 0x7fffffff;
+const BLOCK = 1 << 18;
 /** Set in a place: the entry is among the added ones. */
 const ADDED = 0x80000000;
 const DEAD = 255;
@@ -206,8 +207,13 @@ export class FilesCache {
       this.#ages[entry] = 0;
       return UNCHANGED;
     }
-    // The inode was not compared, because the files have moved to another file system, say. The new one is kept, so
-    // that comparing it works again the next time.
+    this.#keepInode(entry, reader, hash, hashOffset, st);
+    return UNCHANGED;
+  }
+
+  /** The inode was not compared, because the files have moved to another file system, say. The new one is kept, so that
+   *  comparing it works again the next time. */
+  #keepInode(entry: number, reader: EntryReader, hash: Uint8Array, hashOffset: number, st: FileStamp): void {
     const { sizeHi, sizeLo, timeHi, timeLo, bytes, idsAt, idCount } = reader;
     const offset = this.#write(hash, hashOffset, idCount, (out, to) =>
       writeEntry(
@@ -227,7 +233,6 @@ export class FilesCache {
     this.buffer = this.#added;
     this.#addedReader.scan(offset);
     this.chunkOffset = this.#addedReader.idsAt;
-    return UNCHANGED;
   }
 
   /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids. */
@@ -262,7 +267,7 @@ export class FilesCache {
    *  the granularity of its time such a file may change unseen. Returns the integrity JSON. */
   save(storage: Storage, name: string, ttl: number): string {
     const hasher = new FileHasher(name);
-    const chunks = this.#serialize(ttl);
+    const chunks = gathered(this.#serialize(ttl));
     function* hashing(): Iterable<Uint8Array> {
       for (const chunk of chunks) {
         hasher.update(chunk);
@@ -275,8 +280,11 @@ export class FilesCache {
   }
 
   *#serialize(ttl: number): Iterable<Uint8Array> {
-    let out = new Uint8Array(1 << 20);
-    let end = 0;
+    // Entries that lie one after the other and whose age is as it was go together, without being copied: most of them,
+    // where every backup sees the same files.
+    let run = this.#old;
+    let from = 0;
+    let to = 0;
     for (let entry = 0; entry < this.#count; entry++) {
       const age = this.#ages[entry]!;
       if (age === DEAD) continue;
@@ -285,19 +293,26 @@ export class FilesCache {
       const at = place >= ADDED ? place - ADDED : place;
       const next = reader.scan(at);
       if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
-      const need = next - at + 8;
-      if (end + need > out.length) {
-        yield out.subarray(0, end);
-        end = 0;
-        if (need > out.length) out = new Uint8Array(need);
+      const { bytes } = reader;
+      if (age === reader.age) {
+        if (bytes !== run || at !== to) {
+          if (to > from) yield run.subarray(from, to);
+          run = bytes;
+          from = at;
+        }
+        to = next;
+        continue;
       }
-      const { bytes, ageAt, inodeAt } = reader;
-      out.set(bytes.subarray(at, ageAt), end);
-      end = writeUint(out, end + ageAt - at, 0, age);
-      out.set(bytes.subarray(inodeAt, next), end);
-      end += next - inodeAt;
+      if (to > from) yield run.subarray(from, to);
+      from = to = 0;
+      const { ageAt, inodeAt } = reader;
+      const renewed = new Uint8Array(next - at + 8);
+      renewed.set(bytes.subarray(at, ageAt));
+      const end = writeUint(renewed, ageAt - at, 0, age);
+      renewed.set(bytes.subarray(inodeAt, next), end);
+      yield renewed.subarray(0, end + next - inodeAt);
     }
-    yield out.subarray(0, end);
+    if (to > from) yield run.subarray(from, to);
   }
 
   #isOlder(reader: EntryReader): boolean {
@@ -387,6 +402,25 @@ export class FilesCache {
     for (let i = 0; i < 32; i++) if (bytes[at + i] !== hash[offset + i]) return false;
     return true;
   }
+}
+
+/** Pieces in blocks worth a write call: small ones are copied together, large ones go as they are. */
+function* gathered(pieces: Iterable<Uint8Array>): Iterable<Uint8Array> {
+  const block = new Uint8Array(BLOCK);
+  let end = 0;
+  for (const piece of pieces) {
+    const alone = piece.length > BLOCK / 4;
+    if (end > 0 && (alone || end + piece.length > BLOCK)) {
+      yield block.subarray(0, end);
+      end = 0;
+    }
+    if (alone) yield piece;
+    else {
+      block.set(piece, end);
+      end += piece.length;
+    }
+  }
+  if (end > 0) yield block.subarray(0, end);
 }
 
 function word(bytes: Uint8Array, at: number): number {

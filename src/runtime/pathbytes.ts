@@ -5,6 +5,7 @@
 const encoder = new TextEncoder();
 const fatal = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const SHORT = 40;
+const SHORT_DECODED = 72;
 
 // isWellFormed (Node 20, Deno, Bun) finds a surrogate that is not half of a pair; a regular expression takes five
 // times as long. The ES2023 library does not declare it.
@@ -60,10 +61,23 @@ export function fsDecode(b: Uint8Array): string {
 
 /** As {@link fsDecode}, for the bytes from `start` up to `end` (exclusive) of a larger buffer. */
 export function fsDecodeRange(b: Uint8Array, start: number, end: number): string {
-  if (end - start <= SHORT) {
+  if (end - start <= SHORT_DECODED) {
     // Names are short and nearly always ASCII: 0.1 µs here against 0.3 µs and more for TextDecoder.
     let s = "";
     let i = start;
+    // Eight at a time where there are as many: each concatenation makes a string.
+    for (; i + 8 <= end; i += 8) {
+      const a = b[i]!;
+      const c = b[i + 1]!;
+      const d = b[i + 2]!;
+      const e = b[i + 3]!;
+      const f = b[i + 4]!;
+      const g = b[i + 5]!;
+      const h = b[i + 6]!;
+      const k = b[i + 7]!;
+      if ((a | c | d | e | f | g | h | k) > 0x7f) break;
+      s += String.fromCharCode(a, c, d, e, f, g, h, k);
+    }
     for (; i < end; i++) {
       const c = b[i]!;
       if (c > 0x7f) break;

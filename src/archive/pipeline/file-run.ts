@@ -53,7 +53,9 @@ export function plainTime(sec: number, nsec: number, out: Uint32Array, at: numbe
 
 export function aPlainFile(collector: MetadataCollector): PlainFile {
   return {
-    path: new Uint8Array(0),
+    paths: new Uint8Array(0),
+    pathAt: 0,
+    pathEnd: 0,
     mode: 0,
     uid: 0,
     gid: 0,
@@ -220,8 +222,10 @@ export class FileRun implements RunOfFiles {
     stamp.mtimeNsec = n[at + MTIME + 1]!;
     stamp.ctimeSec = n[at + CTIME]!;
     stamp.ctimeNsec = n[at + CTIME + 1]!;
-    const path = this.#paths.subarray(n[at + PATH_AT]!, n[at + PATH_AT]! + n[at + PATH_LENGTH]!);
-    file.path = path[0] === 0x2f ? path.subarray(1) : path;
+    const pathAt = n[at + PATH_AT]!;
+    file.paths = this.#paths;
+    file.pathAt = pathAt + (this.#paths[pathAt] === 0x2f ? 1 : 0);
+    file.pathEnd = pathAt + n[at + PATH_LENGTH]!;
     if (fresh) {
       const { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = fresh;
       Object.assign(stamp, { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec });

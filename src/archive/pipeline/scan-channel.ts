@@ -174,7 +174,8 @@ export class ScanWriter {
   }
 
   #header(kind: number, root: number, xattrs: number, length: number): void {
-    const [v, p] = [this.#view, this.#at];
+    const v = this.#view;
+    const p = this.#at;
     v.setUint32(p, kind, true);
     v.setUint32(p + 4, root, true);
     v.setUint32(p + 8, xattrs, true);
@@ -211,14 +212,15 @@ export class ScanReader {
 
   /** Goes to the next event; false at the end. */
   next(): boolean {
-    const [view, at] = [this.#view, this.#at];
+    const view = this.#view;
+    const at = this.#at;
     if (at >= this.#end) return false;
     this.#kind = view.getUint32(at, true);
     this.isEntry = this.#kind === ENTRY;
     this.root = view.getUint32(at + 4, true);
     this.xattrs = view.getUint32(at + 8, true);
     this.pathLength = view.getUint32(at + 12, true);
-    this.statAt = (at + HEADER) / 8;
+    this.statAt = (at + HEADER) >> 3;
     this.pathAt = at + HEADER + (this.isEntry ? NUMBER_BYTES : 0);
     this.#at = align8(this.pathEnd);
     return true;
