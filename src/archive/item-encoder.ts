@@ -65,11 +65,25 @@ export interface PlainFile {
   size: number;
 }
 
+/** Encoded fields of a plain file that the next one is likely to have, too. */
+interface ConstantFields {
+  mode: number;
+  uid: number;
+  gid: number;
+  user: string | null;
+  group: string | null;
+  /** From gid to mode. */
+  middle: Uint8Array;
+  /** uid and user. */
+  end: Uint8Array;
+}
+
 /** Appends encoded items to one buffer. `take()` gives what was encoded so far and starts over. */
 export class ItemEncoder {
   #buf: Uint8Array;
   #view: DataView;
   #pos = 0;
+  #constant: ConstantFields | undefined;
 
   constructor(capacity = 1 << 20) {
     this.#buf = new Uint8Array(capacity);
@@ -148,6 +162,15 @@ export class ItemEncoder {
   /** As encode() of an item with these fields, without an object for it. */
   plain(file: PlainFile): void {
     const { times, ids, sizes, paths, pathEnd } = file;
+    let constant = this.#constant;
+    if (
+      constant?.mode !== file.mode ||
+      constant.uid !== file.uid ||
+      constant.gid !== file.gid ||
+      constant.user !== file.user ||
+      constant.group !== file.group
+    )
+      constant = this.#constant = this.#constantOf(file);
     const pathLength = pathEnd - file.pathAt;
     this.#reserve(512 + pathLength);
     this.#buf[this.#pos++] = 0x80 | (10 + (file.hasChangeTime ? 1 : 0) + (file.hasAccessTime ? 1 : 0));
@@ -169,11 +192,7 @@ export class ItemEncoder {
       this.#int(sizes[2 * i + 1]!);
     }
     if (file.hasChangeTime) this.#timeField(keys.ctime, times[2]!, times[3]!);
-    this.#intField(keys.gid, file.gid);
-    this.#stringField(keys.group, file.group);
-    this.#raw(keys.hardlink_master);
-    this.#byte(0xc2);
-    this.#intField(keys.mode, file.mode);
+    this.#raw(constant.middle);
     this.#timeField(keys.mtime, times[0]!, times[1]!);
     this.#raw(keys.path);
     this.#rawHeader(pathLength);
@@ -182,8 +201,27 @@ export class ItemEncoder {
     for (let i = file.pathAt; i < pathEnd; i++) this.#buf[p++] = paths[i]!;
     this.#pos = p;
     this.#intField(keys.size, file.size);
-    this.#intField(keys.uid, file.uid);
-    this.#stringField(keys.user, file.user);
+    this.#raw(constant.end);
+  }
+
+  /** Encodes what most files have in common: all of one owner and mode. */
+  #constantOf({ mode, uid, gid, user, group }: PlainFile): ConstantFields {
+    const start = this.#pos;
+    this.#intField(keys.gid, gid);
+    this.#stringField(keys.group, group);
+    this.#raw(keys.hardlink_master);
+    this.#byte(0xc2);
+    this.#intField(keys.mode, mode);
+    const end = this.#pos;
+    this.#intField(keys.uid, uid);
+    this.#stringField(keys.user, user);
+    const fields = {
+      ...{ mode, uid, gid, user, group },
+      middle: this.#buf.slice(start, end),
+      end: this.#buf.slice(end, this.#pos),
+    };
+    this.#pos = start;
+    return fields;
   }
 
   /** What another encoder has made. */
