@@ -43,6 +43,8 @@ const DEFAULT_TTL = 20;
 // Entries' places are 32 bits, half of them for what is added.
 const MAX_BYTES = 0x7fffffff;
 const BLOCK = 1 << 18;
+/** Where the time is among the numbers. */
+const TIME = 4;
 /** Set in a place: the entry is among the added ones. */
 const ADDED = 0x80000000;
 const DEAD = 255;
@@ -120,8 +122,8 @@ export class FilesCache {
   #newestHi = 0;
   #newestLo = 0;
   #anyAdded = false;
-  /** Halves of the nanoseconds that are compared or kept. */
-  readonly #time = new Uint32Array(2);
+  /** Inode, size and time of an entry, upper and lower halves. */
+  readonly #numbers = new Uint32Array(6);
 
   private constructor(mode: FilesCacheMode, old: Uint8Array) {
     this.mode = mode;
@@ -194,11 +196,12 @@ export class FilesCache {
     const sameInode = same(reader.inodeHi, reader.inodeLo, st.ino);
     if (mode.inode && !sameInode) return CHANGED;
     if (mode.time !== undefined) {
+      const numbers = this.#numbers;
       const fits =
         mode.time === "ctime"
-          ? splitNanoseconds(st.ctimeSec, st.ctimeNsec, this.#time, 0)
-          : splitNanoseconds(st.mtimeSec, st.mtimeNsec, this.#time, 0);
-      if (!fits || reader.timeHi !== this.#time[0] || reader.timeLo !== this.#time[1]) return CHANGED;
+          ? splitNanoseconds(st.ctimeSec, st.ctimeNsec, numbers, TIME)
+          : splitNanoseconds(st.mtimeSec, st.mtimeNsec, numbers, TIME);
+      if (!fits || reader.timeHi !== numbers[TIME] || reader.timeLo !== numbers[TIME + 1]) return CHANGED;
     }
     this.chunkCount = reader.idCount;
     if (sameInode) {
@@ -214,20 +217,14 @@ export class FilesCache {
   /** The inode was not compared, because the files have moved to another file system, say. The new one is kept, so that
    *  comparing it works again the next time. */
   #keepInode(entry: number, reader: EntryReader, hash: Uint8Array, hashOffset: number, st: FileStamp): void {
-    const { sizeHi, sizeLo, timeHi, timeLo, bytes, idsAt, idCount } = reader;
-    const offset = this.#write(hash, hashOffset, idCount, (out, to) =>
-      writeEntry(
-        out,
-        to,
-        hash,
-        hashOffset,
-        [halves(st.ino), [sizeHi, sizeLo], [timeHi, timeLo]],
-        bytes,
-        idsAt,
-        ID_STRIDE,
-        idCount,
-      ),
-    );
+    const { bytes, idsAt, idCount } = reader;
+    const numbers = this.#numbers;
+    putHalves(numbers, 0, st.ino);
+    numbers[2] = reader.sizeHi;
+    numbers[3] = reader.sizeLo;
+    numbers[4] = reader.timeHi;
+    numbers[5] = reader.timeLo;
+    const offset = this.#write(hash, hashOffset, bytes, idsAt, ID_STRIDE, idCount);
     this.#places[entry] = (offset | ADDED) >>> 0;
     this.#ages[entry] = 0;
     this.buffer = this.#added;
@@ -239,21 +236,27 @@ export class FilesCache {
   memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
     if (this.mode.disabled) return;
     const useMtime = this.mode.time === "mtime";
-    const [sec, nsec] = useMtime ? [st.mtimeSec, st.mtimeNsec] : [st.ctimeSec, st.ctimeNsec];
+    const numbers = this.#numbers;
+    putHalves(numbers, 0, st.ino);
+    putHalves(numbers, 2, st.size);
     // Before 1970: kept as zero, so that the file is read each time.
-    if (!splitNanoseconds(sec, nsec, this.#time, 0)) this.#time.fill(0);
-    const time: [number, number] = [this.#time[0]!, this.#time[1]!];
     if (
-      !this.#anyAdded ||
-      time[0] > this.#newestHi ||
-      (time[0] === this.#newestHi && time[1] > this.#newestLo)
-    ) {
-      [this.#newestHi, this.#newestLo] = time;
+      !splitNanoseconds(
+        useMtime ? st.mtimeSec : st.ctimeSec,
+        useMtime ? st.mtimeNsec : st.ctimeNsec,
+        numbers,
+        TIME,
+      )
+    )
+      numbers.fill(0, TIME);
+    const hi = numbers[TIME]!;
+    const lo = numbers[TIME + 1]!;
+    if (!this.#anyAdded || hi > this.#newestHi || (hi === this.#newestHi && lo > this.#newestLo)) {
+      this.#newestHi = hi;
+      this.#newestLo = lo;
     }
     this.#anyAdded = true;
-    const offset = this.#write(hash, hashOffset, count, (out, to) =>
-      writeEntry(out, to, hash, hashOffset, [halves(st.ino), halves(st.size), time], ids, 0, 32, count),
-    );
+    const offset = this.#write(hash, hashOffset, ids, 0, 32, count);
     const place = (offset | ADDED) >>> 0;
     const entry = this.#find(hash, hashOffset);
     if (entry < 0) this.#append(place, 0);
@@ -320,12 +323,14 @@ export class FilesCache {
     return reader.timeLo < this.#newestLo;
   }
 
-  /** Room for an entry in #added, and the entry. Returns its offset. */
+  /** Adds an entry of #numbers to #added. @returns its offset */
   #write(
     hash: Uint8Array,
     hashOffset: number,
+    ids: Uint8Array,
+    idsAt: number,
+    stride: number,
     count: number,
-    write: (out: Uint8Array, at: number) => number,
   ): number {
     if (hash.length < hashOffset + 32) throw new RangeError("a path hash has 32 bytes");
     const need = 36 + 1 + 1 + 3 * 9 + 5 + count * ID_STRIDE;
@@ -337,7 +342,7 @@ export class FilesCache {
       this.#addedReader = new EntryReader(grown);
     }
     const at = this.#addedEnd;
-    this.#addedEnd = write(this.#added, at);
+    this.#addedEnd = writeEntry(this.#added, at, hash, hashOffset, this.#numbers, ids, idsAt, stride, count);
     return at;
   }
 
@@ -427,10 +432,15 @@ function word(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
-function halves(n: number | bigint): [number, number] {
-  if (typeof n === "number") return [Math.floor(n / 4294967296), n >>> 0];
-  const unsigned = BigInt.asUintN(64, n);
-  return [Number(unsigned >> 32n), Number(unsigned & 0xffffffffn)];
+function putHalves(out: Uint32Array, at: number, n: number | bigint): void {
+  if (typeof n === "number") {
+    out[at] = Math.floor(n / 4294967296);
+    out[at + 1] = n;
+  } else {
+    const unsigned = BigInt.asUintN(64, n);
+    out[at] = Number(unsigned >> 32n);
+    out[at + 1] = Number(unsigned & 0xffffffffn);
+  }
 }
 
 function same(hi: number, lo: number, n: number | bigint): boolean {

@@ -102,14 +102,14 @@ export class EntryReader {
   }
 }
 
-/** Writes an entry of age 0; numbers are inode, size and time in halves; ids lie `stride` apart from idsAt on.
+/** Writes an entry of age 0; numbers are inode, size and time, upper and lower halves; ids lie `stride` apart from idsAt on.
  *  The position behind it. */
 export function writeEntry(
   out: Uint8Array,
   at: number,
   hash: Uint8Array,
   hashOffset: number,
-  numbers: readonly (readonly [number, number])[],
+  numbers: Uint32Array,
   ids: Uint8Array,
   idsAt: number,
   stride: number,
@@ -119,7 +119,7 @@ export function writeEntry(
   at = raw32(out, at, hash, hashOffset);
   out[at++] = 0x95;
   out[at++] = 0;
-  for (const [hi, lo] of numbers) at = writeUint(out, at, hi, lo);
+  for (let i = 0; i < 6; i += 2) at = writeUint(out, at, numbers[i]!, numbers[i + 1]!);
   if (count < 16) out[at++] = 0x90 | count;
   else {
     const wide = count > 0xffff;

@@ -85,6 +85,8 @@ export class Buzhash implements Chunker {
 
   /** See `Chunker.cuts`. */
   cuts(ptr: number, length: number, eof: boolean, from = 0): Uint32Array {
+    // Most files are one chunk.
+    if (eof && length > 0 && length < this.minSize + this.#window + 1) return Uint32Array.of(length);
     const out: number[] = [];
     this.#from = this.#to = 0;
     let start = 0;

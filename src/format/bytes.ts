@@ -3,7 +3,7 @@
 import { timingSafeEqual } from "node:crypto";
 import { IntegrityError } from "../errors.ts";
 
-export { fsDecode, fsEncode } from "../runtime/pathbytes.ts";
+export { fsDecode, fsDecodeRange, fsEncode } from "../runtime/pathbytes.ts";
 
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, "0"));
 

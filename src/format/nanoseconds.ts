@@ -3,9 +3,13 @@
 /** Writes the upper and lower half to `out` at `at` and `at + 1`. @returns false for times before 1970, which have none */
 export function splitNanoseconds(sec: number, nsec: number, out: Uint32Array, at: number): boolean {
   if (sec < 0) return false;
-  const high = Math.floor(sec / 65536) * 1e9;
-  const low = (high % 65536) * 65536 + (sec % 65536) * 1e9 + nsec;
-  out[at] = Math.floor(high / 65536) + Math.floor(low / 4294967296);
-  out[at + 1] = low % 4294967296;
+  // (Remainders by multiplying and subtracting: exact below 2^53, where % of floating point numbers is a call.)
+  const days = Math.floor(sec / 65536);
+  const high = days * 1e9;
+  const upper = Math.floor(high / 65536);
+  const low = (high - upper * 65536) * 65536 + (sec - days * 65536) * 1e9 + nsec;
+  const carry = Math.floor(low / 4294967296);
+  out[at] = upper + carry;
+  out[at + 1] = low - carry * 4294967296;
   return true;
 }

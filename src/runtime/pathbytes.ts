@@ -85,6 +85,8 @@ export function fsDecodeRange(b: Uint8Array, start: number, end: number): string
     }
     if (i === end) return s;
   }
+  // Text decoders take no shared buffers.
+  if (!(b.buffer instanceof ArrayBuffer)) return fsDecode(b.slice(start, end));
   try {
     return fatal.decode(b.subarray(start, end));
   } catch {

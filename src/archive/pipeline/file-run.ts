@@ -212,7 +212,9 @@ export class FileRun implements RunOfFiles {
 
   end(flags: number, fresh: FreshStat | undefined): undefined {
     const { files, stats, collector } = this.#context;
-    const [file, n, stamp] = [this.#file, this.#numbers, this.#stamp];
+    const file = this.#file;
+    const n = this.#numbers;
+    const stamp = this.#stamp;
     const i = this.#next();
     const at = i * NUMBERS;
     stats.nfiles++;

@@ -1,6 +1,6 @@
 // What goes through a channel: jobs (files to read, as bytes) and records (what became of them). Both are
 // written and read in place with a DataView; all numbers are little-endian, all records a multiple of 4 bytes.
-import { fsDecode, fsEncode } from "../../format/bytes.ts";
+import { fsDecodeRange, fsEncode } from "../../format/bytes.ts";
 
 /** What the main thread knows of a file when it hands it over. */
 export interface FileRequest {
@@ -119,8 +119,7 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
       size: v.getFloat64(p + 12, true),
       ctimeSec: v.getFloat64(p + 20, true),
       ctimeNsec: v.getUint32(p + 28, true),
-      // A copy out of the shared memory first: text decoders take no shared buffers.
-      path: fsDecode(slot.slice(p + 36, p + 36 + length)),
+      path: fsDecodeRange(slot, p + 36, p + 36 + length),
       from: isPiece ? v.getFloat64(end, true) : undefined,
     };
     p = isPiece ? end + 8 : end;

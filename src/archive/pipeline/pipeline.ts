@@ -470,8 +470,10 @@ export class CreatePipeline {
       } else if (kind === RECORD_END) {
         const flags = records.getUint32(p + 4, true);
         const fresh = flags & FRESH_STAT ? readFreshStat(records, p + 8) : undefined;
-        if ("chunk" in head) failed.push(head.end(flags, fresh) ?? []);
-        else Object.assign(head, { flags, fresh, done: true });
+        if ("chunk" in head) {
+          const chunks = head.end(flags, fresh);
+          if (chunks) failed.push(chunks);
+        } else Object.assign(head, { flags, fresh, done: true });
         if (!("chunk" in head) || head.isDone) queue.shift();
         p += END_RECORD_BYTES;
       } else if (kind === RECORD_ERROR) {

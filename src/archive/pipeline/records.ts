@@ -28,7 +28,15 @@ export function writeChunk(
   view.setUint32(p, kind, true);
   view.setUint32(p + 4, size, true);
   view.setUint32(p + 8, entryBytes, true);
-  new Uint8Array(view.buffer, view.byteOffset + p + 12, 32).set(memory.subarray(idAt, idAt + 32));
+  for (let i = 0; i < 32; i += 4)
+    view.setUint32(
+      p + 12 + i,
+      memory[idAt + i]! |
+        (memory[idAt + i + 1]! << 8) |
+        (memory[idAt + i + 2]! << 16) |
+        (memory[idAt + i + 3]! << 24),
+      true,
+    );
   slot.recordPos = p + CHUNK_RECORD_BYTES;
 }
 

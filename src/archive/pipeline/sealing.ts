@@ -97,7 +97,8 @@ export class ChunkSealing {
     const n = this.#count++;
     this.#offsets[n] = this.#stageUsed;
     this.#lengths[n] = size;
-    this.#ids.set(this.#core.u8.subarray(idAt, idAt + 32), n * 32);
+    const { u8 } = this.#core;
+    for (let i = 0; i < 32; i++) this.#ids[n * 32 + i] = u8[idAt + i]!;
     this.#stageUsed += (size + 15) & ~15;
     const total = PUT_HEADER + this.#overhead + size;
     this.#entryBytes += total;
@@ -142,7 +143,7 @@ export class ChunkSealing {
       const total = PUT_HEADER + this.#overhead + length;
       view.setUint32(at + 4, total, true);
       u8[at + 8] = TAG_PUT;
-      u8.set(this.#ids.subarray(i * 32, i * 32 + 32), at + 9);
+      for (let k = 0; k < 32; k++) u8[at + 9 + k] = this.#ids[i * 32 + k]!;
       const data = at + PUT_HEADER;
       u8[data] = this.#info.type;
       if (this.#cipherKey) {
