@@ -357,12 +357,14 @@ export class Creator {
 
   /** Lets everything go that is complete, in order. A promise where something has to be waited for. */
   #advance(): Promise<void> | undefined {
+    let any = false;
     while (this.#head < this.#queue.length) {
       const entry = this.#queue[this.#head]!;
       if (entry.file ? !entry.file.done : entry.run && !entry.run.isDone) break;
       if (wasRaced(entry)) return this.#again.entry(entry).then(() => this.#advance());
       if (entry.master?.failed && !entry.file) return this.#carry(entry).then(() => this.#advance());
       const wait = this.#finish(entry);
+      any = true;
       this.#head++;
       this.#queued -= 1 + (entry.run?.count ?? 0);
       if (this.#head === this.#queue.length) {
@@ -374,7 +376,7 @@ export class Creator {
       }
       if (wait) return wait.then(() => this.#advance());
     }
-    return this.#maybeCheckpoint();
+    return any ? this.#maybeCheckpoint() : undefined;
   }
 
   /** Reads an entry's file before anything else. It is in the queue, where a checkpoint finds it. */

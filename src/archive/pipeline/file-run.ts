@@ -132,9 +132,9 @@ export class FileRun implements RunOfFiles {
     const size = from[s + STAT.size]!;
     const stamp = this.#stamp;
     readStamp(from, s, stamp);
-    const path = reader.bytes.subarray(reader.pathAt, reader.pathEnd);
+    const { bytes, pathAt, pathEnd } = reader;
     const mode = from[s + STAT.mode]!;
-    if (!job.addBytes(path, false, mode, stamp.ino, size, stamp.ctimeSec, stamp.ctimeNsec))
+    if (!job.addBytes(bytes, pathAt, pathEnd, false, mode, stamp.ino, size, stamp.ctimeSec, stamp.ctimeNsec))
       throw new RangeError("create: a request does not fit into its job");
     const n = this.#numbers;
     const at = this.#files * NUMBERS;
@@ -149,23 +149,26 @@ export class FileRun implements RunOfFiles {
     n[at + MODE] = mode;
     n[at + UID] = from[s + STAT.uid]!;
     n[at + GID] = from[s + STAT.gid]!;
-    n[at + PATH_AT] = this.#keep(path);
-    n[at + PATH_LENGTH] = path.length;
+    n[at + PATH_AT] = this.#keep(bytes, pathAt, pathEnd);
+    n[at + PATH_LENGTH] = pathEnd - pathAt;
     n[at + BEHIND] = this.#behind.length;
-    this.#digests.set(digests.subarray(digest, digest + DIGEST), this.#files * DIGEST);
+    const to = this.#files * DIGEST;
+    for (let i = 0; i < DIGEST; i++) this.#digests[to + i] = digests[digest + i]!;
     this.#files++;
     this.count++;
   }
 
-  #keep(path: Uint8Array): number {
+  #keep(bytes: Uint8Array, from: number, to: number): number {
     const at = this.#pathsEnd;
-    if (at + path.length > this.#paths.length) {
-      const paths = new Uint8Array(Math.max(2 * this.#paths.length, at + path.length));
+    const end = at + to - from;
+    if (end > this.#paths.length) {
+      const paths = new Uint8Array(Math.max(2 * this.#paths.length, end));
       paths.set(this.#paths);
       this.#paths = paths;
     }
-    this.#paths.set(path, at);
-    this.#pathsEnd = at + path.length;
+    const paths = this.#paths;
+    for (let i = at; i < end; i++) paths[i] = bytes[from + i - at]!;
+    this.#pathsEnd = end;
     return at;
   }
 

@@ -54,12 +54,15 @@ export class JobWriter {
 
   add(request: FileRequest): boolean {
     const { path, special, mode, ino, size, ctimeSec, ctimeNsec, from } = request;
-    return this.addBytes(fsEncode(path), special, mode, ino, size, ctimeSec, ctimeNsec, from);
+    const bytes = fsEncode(path);
+    return this.addBytes(bytes, 0, bytes.length, special, mode, ino, size, ctimeSec, ctimeNsec, from);
   }
 
-  /** The same without an object. */
+  /** The same without an object; the path is [pathAt, pathEnd) of the bytes. */
   addBytes(
-    path: Uint8Array,
+    bytes: Uint8Array,
+    pathAt: number,
+    pathEnd: number,
     special: boolean,
     mode: number,
     ino: number | bigint,
@@ -68,7 +71,8 @@ export class JobWriter {
     ctimeNsec: number,
     from?: number,
   ): boolean {
-    if (!this.hasRoom(path.length)) return false;
+    const length = pathEnd - pathAt;
+    if (!this.hasRoom(length)) return false;
     const v = this.#view;
     const p = this.#pos;
     const kind = (special ? SPECIAL : 0) | (from === undefined ? 0 : PIECE);
@@ -77,9 +81,9 @@ export class JobWriter {
     v.setFloat64(p + 12, size, true);
     v.setFloat64(p + 20, ctimeSec, true);
     v.setUint32(p + 28, ctimeNsec, true);
-    v.setUint32(p + 32, path.length, true);
-    this.#slot.set(path, p + 36);
-    this.#pos = align4(p + 36 + path.length);
+    v.setUint32(p + 32, length, true);
+    for (let i = 0; i < length; i++) this.#slot[p + 36 + i] = bytes[pathAt + i]!;
+    this.#pos = align4(p + 36 + length);
     if (from !== undefined) {
       v.setFloat64(this.#pos, from, true);
       this.#pos += 8;
