@@ -5,12 +5,12 @@ import type { Choice } from "../../core/choose.ts";
 import type { HashIndexShare } from "../../core/hashindex.ts";
 import type { KeyMaterial } from "../../crypto/material.ts";
 import type { FileRange } from "../../runtime/holes.ts";
-import type { FilesChanged, FreshStat } from "./messages.ts";
+import type { FilesChanged, FreshStat, ReadRequest } from "./messages.ts";
 
 /** How the engine reaches files; src/runtime gives the real one. */
 export interface FileSource {
-  /** Opens for reading without following a final symlink, unless `special`. Throws errors with .code. */
-  open(path: string, special: boolean): number;
+  /** Opens for reading, without following a final symlink unless it is `special`. Throws errors with .code. */
+  open(request: ReadRequest): number;
   /** Into one of two objects that are used again and again. */
   fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
   /** Reads up to n bytes into the core's memory, from the file's position or a given one; 0 at the end. */

@@ -167,7 +167,7 @@ export class Engine {
   *#file(request: ReadRequest): Generator<Need, void> {
     let fd: number;
     try {
-      fd = this.#files.open(request.path, request.special);
+      fd = this.#files.open(request);
     } catch (e) {
       yield* this.#fail(e);
       return;

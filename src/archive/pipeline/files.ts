@@ -1,6 +1,7 @@
 // The engine's way to files: descriptors opened without following a final symlink and without touching atime
 // where that is allowed, and the metadata of an open file with full nanoseconds.
 import type { Core } from "../../core/index.ts";
+import { fsDecodeRange } from "../../format/bytes.ts";
 import { fs, holes, MemoryReader, Stat } from "../../runtime/index.ts";
 import type { FileSource } from "./engine-setup.ts";
 
@@ -11,7 +12,13 @@ export function fileSource(core: Core): FileSource {
   const plain = { follow: false, blocking: false };
   const special = { follow: true, blocking: true };
   return {
-    open: (path, isSpecial) => fs.openRead(path, isSpecial ? special : plain),
+    open: ({ bytes, pathAt, pathEnd, special: isSpecial }) => {
+      const options = isSpecial ? special : plain;
+      return (
+        fs.openReadBytes(bytes, pathAt, pathEnd, options) ??
+        fs.openRead(fsDecodeRange(bytes, pathAt, pathEnd), options)
+      );
+    },
     fstat: (fd, which) => fs.fstat(fd, stats[which]),
     read: (fd, at, n, position) => reader.read(fd, at, n, position),
     close: fs.closeFd,

@@ -1,6 +1,6 @@
 // What goes through a channel: jobs (files to read, as bytes) and records (what became of them). Both are
 // written and read in place with a DataView; all numbers are little-endian, all records a multiple of 4 bytes.
-import { fsDecodeRange, fsEncode } from "../../format/bytes.ts";
+import { fsEncode } from "../../format/bytes.ts";
 
 /** What the main thread knows of a file when it hands it over. */
 export interface FileRequest {
@@ -96,7 +96,10 @@ export class JobWriter {
 
 /** A request as the worker sees it. */
 export interface ReadRequest {
-  path: string;
+  /** Its path is [pathAt, pathEnd) of these. */
+  bytes: Uint8Array;
+  pathAt: number;
+  pathEnd: number;
   special: boolean;
   fileType: number;
   ino: number | bigint;
@@ -123,7 +126,9 @@ export function* readJob(slot: Uint8Array): Generator<ReadRequest> {
       size: v.getFloat64(p + 12, true),
       ctimeSec: v.getFloat64(p + 20, true),
       ctimeNsec: v.getUint32(p + 28, true),
-      path: fsDecodeRange(slot, p + 36, p + 36 + length),
+      bytes: slot,
+      pathAt: p + 36,
+      pathEnd: p + 36 + length,
       from: isPiece ? v.getFloat64(end, true) : undefined,
     };
     p = isPiece ? end + 8 : end;
