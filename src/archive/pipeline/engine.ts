@@ -519,10 +519,8 @@ export class Engine {
     if (this.#sealing.count > 0) {
       const { blocks } = this.#sealing;
       if (this.#nonce + blocks > this.#nonceEnd) yield "nonces";
-      const entries = this.#sealing.seal(this.#nonce);
+      this.slot.entryPos = this.#sealing.seal(this.#nonce, this.slot.entries, this.slot.entryPos);
       this.#nonce += blocks;
-      this.slot.entries.set(entries, this.slot.entryPos);
-      this.slot.entryPos += entries.length;
     }
     for (const plan of this.#planned) {
       if (plan.file) writeEnd(this.slot, plan.file.flags, plan.file.stat);

@@ -2,9 +2,10 @@
 // counters in a row, so that one AES-CTR call encrypts all of them (a cipher object costs 3 µs, more than
 // encrypting a small file's chunk), MACs are computed several at a time, and finished PUT entries lie back to
 // back, ready to be written. The bytes are those Sealer.sealInto gives for the same counters (a test compares).
-import { createSecretKey, type KeyObject } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
 import type { Choice } from "../../core/choose.ts";
+import { combineCrc32 } from "../../core/crc-combine.ts";
 import { createHasher, type Hasher } from "../../core/hasher.ts";
 import { aes256ctrInPieces, crc32 as hostCrc32 } from "../../core/host.ts";
 import type { Core } from "../../core/index.ts";
@@ -18,6 +19,8 @@ const TAG_PUT = 0;
 const MAX_CHUNKS = 256;
 // What is compressed together is still in the cache when it is encrypted.
 const STAGE_BYTES = 1 << 18;
+// From here on a chunk's entry is made while its pieces are in the cache.
+const DIRECT_BYTES = 1 << 17;
 
 export class ChunkSealing {
   readonly #core: Core;
@@ -27,6 +30,8 @@ export class ChunkSealing {
   readonly #plainLz4: boolean;
   readonly #cipherKey: KeyObject | undefined;
   readonly #mac: Hasher | undefined;
+  /** For the MACs of large chunks, where the host makes them. */
+  readonly #macKey: KeyObject | undefined;
   readonly #hostCrc: typeof hostCrc32;
   readonly #stageAt: number;
   readonly #stageCapacity: number;
@@ -60,11 +65,15 @@ export class ChunkSealing {
       this.#cipherKey = createSecretKey(material.encKey);
       const type = this.#info.idHash === "blake2b" ? "blake2b" : "hmac-sha256";
       this.#mac = createHasher(core, { type, key: material.encHmacKey }, choice);
+      const isHosts = type === "hmac-sha256" && choice.hmacHostFrom !== null && choice.crc32 === "host";
+      if (isHosts) this.#macKey = createSecretKey(material.encHmacKey);
     }
     this.#hostCrc = choice.crc32 === "host" ? hostCrc32 : undefined;
     this.#stageCapacity = Math.max(STAGE_BYTES, largestBlob) + lz4Bound(0) + 64;
     this.#stageAt = core.alloc(this.#stageCapacity);
-    this.#entriesAt = core.alloc(this.#stageCapacity + MAX_CHUNKS * (PUT_HEADER + ENVELOPE_SIZE));
+    // Of large chunks there are none here where they are made directly.
+    const room = this.#macKey ? STAGE_BYTES : this.#stageCapacity;
+    this.#entriesAt = core.alloc(room + MAX_CHUNKS * (PUT_HEADER + ENVELOPE_SIZE));
     this.#macTable = core.alloc(MAX_CHUNKS * 8);
     this.#macs = core.alloc(MAX_CHUNKS * 32);
   }
@@ -128,10 +137,49 @@ export class ChunkSealing {
   }
 
   /**
-   * Encrypts what is staged and gives the entries, back to back: a view of the core's memory until the next call.
+   * Encrypts what is staged and writes the entries to `out`, back to back. @returns the position behind them
    * @param nonce first of `blocks` counters reserved for this call
    */
-  seal(nonce: number): Uint8Array {
+  seal(nonce: number, out: Uint8Array, at: number): number {
+    if (this.#macKey && this.#stageUsed >= DIRECT_BYTES && this.#count === 1)
+      return this.#sealLarge(this.#macKey, nonce, out, at);
+    const entries = this.#sealAll(nonce);
+    out.set(entries, at);
+    return at + entries.length;
+  }
+
+  /** A large chunk: each piece is authenticated, checksummed and written right after it was encrypted. */
+  #sealLarge(macKey: KeyObject, nonce: number, out: Uint8Array, at: number): number {
+    const length = this.#lengths[0]!;
+    const total = PUT_HEADER + ENVELOPE_SIZE + length;
+    if (at + total > out.length) throw new RangeError("seal: the output does not fit");
+    const head = new Uint8Array(PUT_HEADER + ENVELOPE_SIZE);
+    const view = new DataView(head.buffer);
+    view.setUint32(4, total, true);
+    head[8] = TAG_PUT;
+    head.set(this.#ids.subarray(0, 32), 9);
+    head[PUT_HEADER] = this.#info.type;
+    this.#setIv(nonce);
+    const ivAt = PUT_HEADER + 1 + MAC_SIZE;
+    head.set(this.#iv.subarray(8), ivAt);
+    const mac = createHmac("sha256", macKey).update(head.subarray(ivAt));
+    const body = at + head.length;
+    let crc = 0;
+    const data = this.#core.u8.subarray(this.#stageAt, this.#stageAt + length);
+    aes256ctrInPieces(this.#cipherKey!, this.#iv, data, (piece, offset) => {
+      mac.update(piece);
+      crc = this.#hostCrc!(piece, crc);
+      out.set(piece, body + offset);
+    });
+    head.set(mac.digest(), PUT_HEADER + 1);
+    // What comes first is known last.
+    view.setUint32(0, combineCrc32(this.#hostCrc!(head.subarray(4)), crc, length), true);
+    out.set(head, at);
+    this.#stageUsed = this.#entryBytes = this.#count = 0;
+    return at + total;
+  }
+
+  #sealAll(nonce: number): Uint8Array {
     const core = this.#core;
     const end = this.#stageAt + this.#stageUsed;
     const { u8 } = core;

@@ -3,6 +3,7 @@
 import zlib from "node:zlib";
 import { createXXHash64 } from "hash-wasm";
 import { describe, expect, it } from "vitest";
+import { combineCrc32 } from "../../../src/core/crc-combine.ts";
 import { Core, coreModule, Xxh64 } from "../../../src/core/index.ts";
 import { bytes, edgeSizes, generator } from "./data.ts";
 
@@ -18,6 +19,23 @@ function crcBitwise(data: Uint8Array, seed = 0): number {
 }
 
 describe("CRC-32", () => {
+  it("of two pieces comes from theirs", () => {
+    for (const [a, b] of [
+      [0, 0],
+      [0, 9],
+      [9, 0],
+      [1, 1],
+      [78, 131_072],
+      [5000, 1_000_003],
+      [3, 2 ** 24 + 77],
+    ] as const) {
+      const first = bytes(a, "random", 5);
+      const second = bytes(b, "random", 6);
+      const whole = core.crc32Bytes(second, core.crc32Bytes(first));
+      expect(combineCrc32(core.crc32Bytes(first), core.crc32Bytes(second), b), `${a} and ${b}`).toBe(whole);
+    }
+  });
+
   it("equals the definition at all edge sizes and alignments", () => {
     const region = core.alloc(5000);
     for (const size of edgeSizes.filter((n) => n < 4200)) {
