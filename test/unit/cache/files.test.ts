@@ -155,6 +155,46 @@ test("ages: seen again is 0, unseen grows, and at the time to live an entry goes
   }
 });
 
+test("stretches that stay as they are and entries that age or go make the file that a Map would", () => {
+  // About a megabyte: long stretches are written as they lie, short ones together.
+  const files = Array.from({ length: 9000 }, (_, i) => ({ hash: randomBytes(32), ids: randomBytes(64), i }));
+  let cache = FilesCache.empty(CIS);
+  for (const { hash, ids, i } of files) cache.memorize(hash, 0, stamp({ size: i }), ids, 2);
+  cache.memorize(randomBytes(32), 0, newer, new Uint8Array(0), 0);
+  const ages = new Map(files.map(({ hash }) => [toHex(hash), 0]));
+  const expected = new Map(files.map(({ hash, ids, i }) => [toHex(hash), { ids, i }]));
+  let bytes = saved(cache);
+  // All; a stretch in the middle; all but each third of a part; none; all that are left.
+  for (const seen of [
+    () => true,
+    (i: number) => i > 2000 && i < 7000,
+    (i: number) => i > 4500 || i % 3 > 0,
+    () => false,
+    () => true,
+  ]) {
+    cache = FilesCache.parse(CIS, bytes);
+    for (const { hash, i } of files) {
+      const key = toHex(hash);
+      const age = ages.get(key);
+      if (age === undefined) continue;
+      if (seen(i)) expect(cache.lookup(hash, 0, stamp({ size: i }))).toBe(UNCHANGED);
+      if (seen(i)) ages.set(key, 0);
+      else if (age + 1 < 3) ages.set(key, age + 1);
+      else ages.delete(key);
+    }
+    bytes = saved(cache, 3);
+    const found = decode(bytes);
+    expect([...found.keys()].sort()).toEqual([...ages.keys()].sort());
+    for (const [key, { age, size, ids }] of found) {
+      const file = expected.get(key)!;
+      expect(age).toBe(ages.get(key));
+      expect(size).toBe(file.i);
+      expect(ids.join("")).toBe(file.ids.toString("hex"));
+    }
+  }
+  expect(ages.size).toBeLessThan(files.length);
+});
+
 test("files as new as the newest that was read are left out; all are kept if none was read", () => {
   const cache = FilesCache.empty(CIS);
   const [old, same] = [randomBytes(32), randomBytes(32)];
