@@ -90,7 +90,7 @@ describe("a file that is replaced between the walk and its reading", () => {
 
 describe("checkpoints while files are under way", () => {
   it("count every reference of the archive that is committed, whenever the backup ends", async () => {
-    fill(box.path(dir), 3, 15);
+    fill(box.path(dir), 5, 15);
     const commits: number[] = [];
     await world.create("whole", [box.path(dir)], {
       checkpoints: true,
@@ -103,12 +103,13 @@ describe("checkpoints while files are under way", () => {
     );
     await world.delete("whole");
 
-    for (const stop of [1, 2, 5, 9]) {
-      const controller = new AbortController();
+    for (const stop of [1, 2, 5, 8]) {
+      // Ended by what the commit throws: a signal is looked at now and then only.
       const backup = world.create("cut", [box.path(dir)], {
         checkpoints: true,
-        signal: controller.signal,
-        onCommit: (n) => n === stop && controller.abort(new Error("enough")),
+        onCommit: (n) => {
+          if (n === stop) throw new Error("enough");
+        },
       });
       await expect(backup).rejects.toThrow("enough");
       const { archives, errors } = await world.inspect();
