@@ -3,7 +3,15 @@
 // patterns, exclude tags, one file system, nodump, inodes to skip. No file is opened here except tag files.
 import { closeSync, readSync } from "node:fs";
 import { AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
-import { type Directory, fs, isSystemError, Stat } from "../runtime/index.ts";
+import {
+  type Directory,
+  fs,
+  fsEncode,
+  isSystemError,
+  type NameList,
+  RawStat,
+  Stat,
+} from "../runtime/index.ts";
 import type { PatternMatcher } from "../select/index.ts";
 import { isDirectory, S_IFMT } from "./constants.ts";
 import { MetadataCollector } from "./metadata-capture.ts";
@@ -22,6 +30,13 @@ export interface WalkOptions {
   dryRun: boolean;
 }
 
+/** Takes what is no directory as the walk finds it, without an event, a string or an object for each. */
+export interface NameSink {
+  /** Takes a name that was just looked at; false where there is no room for it.
+   *  @param prefix the directory's path with a slash */
+  take(directory: Directory, prefix: Uint8Array, names: NameList, i: number, stat: RawStat): boolean;
+}
+
 /** What the walk found. The stat is reused: take what is needed before asking for the next event. */
 export type WalkEvent =
   | { type: "entry"; path: string; stat: Stat; directory: Directory | undefined; name: string }
@@ -34,17 +49,32 @@ export const inodeKey = (stat: { ino: number | bigint; dev: number | bigint }): 
 const CACHE_TAG = "CACHEDIR.TAG";
 const CACHE_TAG_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55";
 
+/** Paths of more characters than the system takes in one piece are no case for the sink. */
+const LONG = 4096;
+
 /** Whether a path is to be opened as a directory: not at all, or as one that is archived or only passed through. */
 const NO = 0;
 const INCLUDED = 1;
 const EXCLUDED = 2;
+
+interface Names {
+  readonly count: number;
+  name(i: number): string;
+}
+
+/** Said in place of a name for which the sink had no room: it is next again. */
+export const NO_ROOM = "no room";
 
 /** An open directory of the walk. */
 interface Level {
   path: string;
   directory: Directory;
   prefix: string;
-  names: readonly { name: string }[];
+  names: Names;
+  /** The same, where they may go to the sink. */
+  list: NameList | undefined;
+  /** The prefix's bytes, once they are needed. */
+  prefixBytes: Uint8Array | undefined;
   at: number;
   /** Status told when the walk leaves it. */
   ending: string | undefined;
@@ -61,14 +91,27 @@ export class Walker {
   #skipped = false;
   #skipNumbers = new Map<string, number>();
   #skipFilter = new Set<number>();
+  readonly #raw: ReturnType<typeof RawStat.make>;
+  readonly #sink: NameSink | undefined;
+  /** One for each level of the tree, used again for directory after directory. */
+  readonly #lists: NameList[] = [];
 
-  constructor(options: WalkOptions) {
+  /** @param sink takes what it can instead of events, and NO_ROOM is said where it is full */
+  constructor(options: WalkOptions, sink?: NameSink) {
     this.#options = options;
+    this.#sink = sink;
     if (options.excludeNodump) this.#flags = new MetadataCollector({ xattrs: false, acls: false });
+    // Flags need a path of their own for each file.
+    else if (sink) this.#raw = RawStat.make();
   }
 
-  /** Everything under a root, a normalised path. */
-  *walk(root: string): Generator<WalkEvent, void> {
+  /** Everything under a root, a normalised path, without a sink. */
+  walk(root: string): Generator<WalkEvent, void> {
+    return this.walkInto(root) as Generator<WalkEvent, void>;
+  }
+
+  /** Everything under a root, a normalised path, that the sink does not take. */
+  *walkInto(root: string): Generator<WalkEvent | typeof NO_ROOM, void> {
     let device: number | undefined;
     let key: string;
     try {
@@ -85,7 +128,7 @@ export class Walker {
   }
 
   // One generator with a stack of its own: nested ones hand every event through as many as the tree is deep.
-  *#tree(root: string, device: number | undefined): Generator<WalkEvent, void> {
+  *#tree(root: string, device: number | undefined): Generator<WalkEvent | typeof NO_ROOM, void> {
     const stack: Level[] = [];
     try {
       const first = this.#look(root, undefined, root);
@@ -94,13 +137,17 @@ export class Walker {
       if (enter !== NO) yield* this.#open(stack, root, undefined, root, device, enter === EXCLUDED);
       while (stack.length > 0) {
         const level = stack[stack.length - 1]!;
-        if (level.at === level.names.length) {
+        if (level.list && !this.#give(level, level.list)) {
+          yield NO_ROOM;
+          continue;
+        }
+        if (level.at === level.names.count) {
           stack.pop();
           level.directory.close();
           if (level.ending !== undefined) yield { type: "status", path: level.path, status: level.ending };
           continue;
         }
-        const { name } = level.names[level.at++]!;
+        const name = level.names.name(level.at++);
         const path = level.prefix + name;
         const event = this.#look(path, level.directory, name);
         const below = this.#enter;
@@ -110,6 +157,24 @@ export class Walker {
     } finally {
       for (const level of stack) level.directory.close();
     }
+  }
+
+  /** Gives the sink what comes next in a directory, up to a name that needs a closer look: a directory, one that is
+   *  excluded, or that the system refuses. False where the sink has no room. */
+  #give(level: Level, list: NameList): boolean {
+    const { matcher } = this.#options;
+    const { stat } = this.#raw!;
+    const { directory } = level;
+    level.prefixBytes ??= fsEncode(level.prefix);
+    const { prefixBytes } = level;
+    for (; level.at < list.count; level.at++) {
+      const i = level.at;
+      if (!matcher.match(matcher.isEmpty ? "" : level.prefix + list.name(i))) return true;
+      if (!stat.look(directory, list, i) || isDirectory(stat.mode) || this.#mayBeSkipped(stat.inode))
+        return true;
+      if (!this.#sink!.take(directory, prefixBytes, list, i, stat)) return false;
+    }
+    return true;
   }
 
   /** What to tell of a path; #enter says whether it may be a directory to be opened. */
@@ -186,14 +251,15 @@ export class Walker {
         if (excluded) return;
         const keep = this.#options.keepExcludeTags;
         if (keep) yield { type: "entry", path, stat, directory, name: "" };
-        const names = keep ? tags.map((tag) => ({ name: tag })) : [];
-        stack.push({ path, directory, prefix: `${path}/`, names, at: 0, ending: "x" });
+        const names = keep ? tags : [];
+        stack.push(levelOf({ path, directory, prefix: `${path}/`, names: namesOf(names), ending: "x" }));
       } else {
         if (!excluded) yield { type: "entry", path, stat, directory, name: "" };
-        const names = recurse ? directory.entries() : [];
         const prefix = path === "/" ? "/" : path === "." ? "" : `${path}/`;
+        const list = recurse && prefix.length <= LONG ? this.#list(directory, stack.length) : undefined;
+        const names = list ?? namesOf(recurse ? directory.entries().map((entry) => entry.name) : []);
         const ending = excluded ? undefined : this.#options.dryRun ? "-" : "d";
-        stack.push({ path, directory, prefix, names, at: 0, ending });
+        stack.push(levelOf({ path, directory, prefix, names, list, ending }));
       }
       directory = undefined; // the stack closes it
     } catch (e) {
@@ -201,6 +267,14 @@ export class Walker {
     } finally {
       directory?.close();
     }
+  }
+
+  #list(directory: Directory, depth: number): NameList | undefined {
+    if (!this.#raw) return undefined;
+    this.#lists[depth] ??= this.#raw.newList();
+    const list = this.#lists[depth];
+    directory.list(list);
+    return list;
   }
 
   #statusOfExcluded(path: string, parent: Directory | undefined, name: string): WalkEvent | undefined {
@@ -226,6 +300,16 @@ export class Walker {
       throw e;
     }
   }
+}
+
+function levelOf(
+  level: Pick<Level, "path" | "directory" | "prefix" | "names" | "ending"> & Partial<Level>,
+): Level {
+  return { list: undefined, prefixBytes: undefined, at: 0, ...level };
+}
+
+function namesOf(names: readonly string[]): Names {
+  return { count: names.length, name: (i) => names[i]! };
 }
 
 /** Whether a directory carries the signature of the Cache Directory Tagging Specification. */

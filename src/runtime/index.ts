@@ -18,9 +18,10 @@ export {
 } from "./hostid.ts";
 export { libc } from "./libc.ts";
 export { MemoryReader } from "./memory-reader.ts";
+export { NameList } from "./name-list.ts";
 export { fsDecode, fsEncode } from "./pathbytes.ts";
 export { type RuntimeName, runtime } from "./platform.ts";
-export { Directory } from "./scanner.ts";
+export { Directory, RawStat } from "./scanner.ts";
 export * from "./stat.ts";
 export { groupId, groupName, osUserName, userId, userName } from "./users.ts";
 export * as xattr from "./xattr.ts";

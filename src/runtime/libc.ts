@@ -1,6 +1,7 @@
 // The C library's functions that no JavaScript runtime offers, through whichever foreign function interface
 // there is. Arguments are addresses inside one arena that never moves: strings and structures are written into
 // its regions first. One table serves glibc and musl, x86-64, arm64 and 32-bit arm.
+import { AT_FDCWD, AT_SYMLINK_NOFOLLOW } from "./constants.ts";
 import { ERANGE, systemError } from "./errno.ts";
 import { openFfi } from "./ffi/index.ts";
 import type { CFunction, CLibrary, CType, Ffi } from "./ffi/types.ts";
@@ -49,6 +50,7 @@ const table = {
   futimens: ["i32", ["i32", "word"]],
   llistxattr: ["long", ["word", "word", "word"]],
   flistxattr: ["long", ["i32", "word", "word"]],
+  listxattrat: ["long", ["i32", "word", "u32", "word", "word"]],
   lgetxattr: ["long", ["word", "word", "word", "word"]],
   fgetxattr: ["long", ["i32", "word", "word", "word"]],
   lsetxattr: ["i32", ["word", "word", "word", "word", "i32"]],
@@ -79,6 +81,8 @@ const syscalls: Partial<Record<LibcName, Partial<Record<string, number>>>> = {
   statx: { x64: 332, arm64: 291, arm: 397, riscv64: 291 },
   // No C library has a function for it yet; the number is the same everywhere. Kernel 5.6 and later.
   openat2: { x64: 437, arm64: 437, arm: 437, riscv64: 437 },
+  // Kernel 6.13 and later, the same number everywhere.
+  listxattrat: { x64: 465, arm64: 465, arm: 465, riscv64: 465 },
   // Before glibc 2.33 mknodat is an inline function. The kernel's device number is glibc's, below 12 bits of major.
   mknodat: { x64: 259, arm64: 33, arm: 324, riscv64: 33 },
 };
@@ -98,6 +102,8 @@ export class Libc {
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
   readonly u16: Uint16Array;
+  /** What canListAt() found out. */
+  listsAt: boolean | undefined;
   private readonly library: CLibrary;
   private readonly bound = new Map<LibcName, CFunction | null>();
 
@@ -136,6 +142,8 @@ export class Libc {
     const words = args.map((a): CType => (a === "i32" ? "long" : "word"));
     const f = this.library.bind("syscall", "long", ["word", ...words]);
     if (!f) return undefined;
+    // Once a file of a walk.
+    if (args.length === 5) return (a, b, c, d, e) => f(number, a!, b!, c!, d!, e!);
     return result === "long" || result === "i32" ? (...a) => f(number, ...a) : undefined;
   }
 
@@ -207,6 +215,25 @@ export function narrowTimes(i32: Int32Array, at: number): void {
     const high = i32[at + 2 * field + 1]!;
     i32[at + field] = high === low >> 31 ? low : high < 0 ? -0x80000000 : 0x7fffffff;
   }
+}
+
+/** Whether the kernel lists attributes of a name in an open directory: one path component is to be looked up then. */
+export function canListAt(c: Libc): boolean {
+  c.listsAt ??= (() => {
+    const list = c.find("listxattrat");
+    // Not the kernel's: ENOSYS, or EPERM where a container's filter does not know the call.
+    return !!list && list(AT_FDCWD, c.path("/"), AT_SYMLINK_NOFOLLOW, c.address + VALUE, VALUE_SIZE) >= 0;
+  })();
+  return c.listsAt;
+}
+
+/** As listAttributes, of the name at the address in an open directory; where canListAt(). */
+export function listAttributesAt(c: Libc, directory: number, name: number): number {
+  const list = c.get("listxattrat");
+  const length = list(directory, name, AT_SYMLINK_NOFOLLOW, c.address + VALUE, SMALL_LIST);
+  return length < 0 && c.ffi.errno() === ERANGE
+    ? list(directory, name, AT_SYMLINK_NOFOLLOW, c.address + VALUE, VALUE_SIZE)
+    : length;
 }
 
 /** Calls flistxattr or llistxattr into the VALUE region. @returns the length of the list, negative with errno set */

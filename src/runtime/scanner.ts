@@ -17,20 +17,22 @@ import {
 import type { FsEntry } from "./entry.ts";
 import { EACCES, systemError } from "./errno.ts";
 import {
-  DIRENTS,
-  DIRENTS_SIZE,
+  canListAt,
   type Libc,
   libc,
   listAttributes,
+  listAttributesAt,
   PATH_A,
   PATH_B,
+  PATH_REGION,
   SMALL,
   STATX,
   splitNames,
 } from "./libc.ts";
+import { NameList } from "./name-list.ts";
 import { nodePath } from "./pathbytes.ts";
 import { heldPath, openDirectoryNode, readEntriesNode } from "./scanner-node.ts";
-import { STATX_WANTED, type Stat } from "./stat.ts";
+import { numbersOfStatx, STATX_WANTED, type Stat } from "./stat.ts";
 
 /** What most files have. */
 const NONE: string[] = [];
@@ -55,7 +57,19 @@ export class Directory {
 
   /** Every entry but "." and "..", in the order of their inode numbers, as Borg visits them. */
   entries(): FsEntry[] {
-    return this.c ? readEntries(this.c, this.fd, this.path) : readEntriesNode(this.at("."));
+    if (!this.c) return readEntriesNode(this.at("."));
+    const list = new NameList(this.c);
+    list.read(this.fd, this.path);
+    return Array.from({ length: list.count }, (_, i) => ({
+      name: list.name(i),
+      ino: list.inode(i),
+      dtype: list.type(i),
+    }));
+  }
+
+  /** As entries(), into a list whose names can be looked at without becoming strings. */
+  list(into: NameList): void {
+    into.read(this.fd, this.path);
   }
 
   /** What node:fs takes for a name in it. */
@@ -87,7 +101,11 @@ export class Directory {
    */
   xattrNames(name: string): string[] | undefined {
     const c = this.c;
-    return c && listNames(c, c.path(this.prefix + name, PATH_B));
+    if (!c) return undefined;
+    const length = canListAt(c)
+      ? listAttributesAt(c, this.fd, c.path(name, PATH_B))
+      : listAttributes(c, "llistxattr", c.path(this.prefix + name, PATH_B));
+    return length === 0 ? NONE : length < 0 ? undefined : splitNames(c, length);
   }
 
   /** Opens a subdirectory without following a symlink. */
@@ -200,50 +218,55 @@ export function fstatInto(c: Libc, fd: number, stat: Stat, path?: string): Stat 
   return stat.fromStatx(c.u32, c.i32, c.u16, STATX >> 2);
 }
 
-/** Attribute names of the path at `address` (symlinks not followed). */
-function listNames(c: Libc, address: number): string[] | undefined {
-  const length = listAttributes(c, "llistxattr", address);
-  if (length === 0) return NONE;
-  if (length < 0) return undefined;
-  return splitNames(c, length);
-}
+/** Looks at names of a list, one after the other; what it tells is of the one that was looked at last. */
+export class RawStat {
+  readonly #c: Libc;
+  readonly #statx: ReturnType<Libc["get"]>;
 
-function readEntries(c: Libc, fd: number, path: string): FsEntry[] {
-  const getdents = c.get("getdents64");
-  const { memory, u32, u16 } = c;
-  const entries: FsEntry[] = [];
-  for (;;) {
-    const length = getdents(fd, c.address + DIRENTS, DIRENTS_SIZE);
-    if (length < 0) throw systemError("getdents64", c.ffi.errno(), path);
-    if (length === 0) break;
-    const end = DIRENTS + length;
-    // struct linux_dirent64: u64 d_ino, s64 d_off, u16 d_reclen, u8 d_type, char d_name[]
-    for (let at = DIRENTS; at < end; ) {
-      const size = u16[(at + 16) >> 1]!;
-      const start = at + 19;
-      if (
-        !(
-          memory[start] === 46 &&
-          (memory[start + 1] === 0 || (memory[start + 1] === 46 && memory[start + 2] === 0))
-        )
-      ) {
-        // The record is padded with zeros to a multiple of 8: the name ends within its last 8 bytes.
-        let stop = Math.max(start, at + size - 8);
-        while (memory[stop] !== 0) stop++;
-        const high = u32[(at >> 2) + 1]!;
-        const low = u32[at >> 2]!;
-        entries.push({
-          name: c.decode(start, stop - start),
-          ino: high < 0x200000 ? low + high * 4294967296 : BigInt(low) | (BigInt(high) << 32n),
-          dtype: memory[at + 18]!,
-        });
-      }
-      at += size;
-    }
+  private constructor(c: Libc) {
+    this.#c = c;
+    this.#statx = statx(c);
   }
-  return entries.sort(byInode);
-}
 
-function byInode(a: FsEntry, b: FsEntry): number {
-  return a.ino < b.ino ? -1 : a.ino > b.ino ? 1 : 0;
+  /** Undefined where there is no FFI. */
+  static make(): { stat: RawStat; newList: () => NameList } | undefined {
+    const c = libc();
+    return c && { stat: new RawStat(c), newList: () => new NameList(c) };
+  }
+
+  /** lstat of a name; false if the system says no. */
+  look(directory: Directory, names: NameList, i: number): boolean {
+    const c = this.#c;
+    const name = names.address + names.starts[i]!;
+    return this.#statx(directory.fd, name, AT_SYMLINK_NOFOLLOW, STATX_WANTED, c.address + STATX) === 0;
+  }
+
+  get mode(): number {
+    return this.#c.u16[(STATX >> 1) + 14]!;
+  }
+
+  /** Not exact above 2^53. */
+  get inode(): number {
+    const { u32 } = this.#c;
+    return u32[(STATX >> 2) + 8]! + u32[(STATX >> 2) + 9]! * 4294967296;
+  }
+
+  toNumbers(out: Float64Array, at: number): void {
+    const { u32, i32, u16 } = this.#c;
+    numbersOfStatx(u32, i32, u16, STATX >> 2, out, at);
+  }
+
+  /** Whether a name has no extended attribute and no ACL; false where that cannot be told.
+   *  @param prefix the directory's path with a slash */
+  hasNoXattrs(directory: Directory, prefix: Uint8Array, names: NameList, i: number): boolean {
+    const c = this.#c;
+    const start = names.starts[i]!;
+    if (canListAt(c)) return listAttributesAt(c, directory.fd, names.address + start) === 0;
+    const { memory } = c;
+    if (prefix.length + 1024 > PATH_REGION) return false;
+    let at = PATH_B;
+    for (let k = 0; k < prefix.length; k++) memory[at++] = prefix[k]!;
+    for (let k = start, b = 1; b !== 0; ) memory[at++] = b = names.bytes[k++]!;
+    return listAttributes(c, "llistxattr", c.address + PATH_B) === 0;
+  }
 }

@@ -30,6 +30,33 @@ const BASIC_AND_BIRTH = 0xfff;
 const HAS_BIRTH = 0x800;
 export const STATX_WANTED = BASIC_AND_BIRTH;
 
+/** Places of a stat's numbers. An inode number beyond 53 bits is in two halves; else the upper one is negative. */
+export const STAT = {
+  mode: 0,
+  uid: 1,
+  gid: 2,
+  nlink: 3,
+  size: 4,
+  ino: 5,
+  inoHigh: 6,
+  dev: 7,
+  rdev: 8,
+  blocks: 9,
+  blksize: 10,
+  mtimeSec: 11,
+  mtimeNsec: 12,
+  atimeSec: 13,
+  atimeNsec: 14,
+  ctimeSec: 15,
+  ctimeNsec: 16,
+  hasBirthtime: 17,
+  birthtimeSec: 18,
+  birthtimeNsec: 19,
+  attributes: 20,
+  attributesMask: 21,
+} as const;
+export const STAT_NUMBERS = 22;
+
 export class Stat {
   /** Type and permissions, as st_mode. */
   mode = 0;
@@ -62,28 +89,61 @@ export class Stat {
 
   /** Fills this object from the words of a struct statx that begins at index `at` (little endian). */
   fromStatx(u32: Uint32Array, i32: Int32Array, u16: Uint16Array, at: number): this {
-    this.blksize = u32[at + 1]!;
-    this.attributes = u32[at + 2]!;
-    this.nlink = u32[at + 4]!;
-    this.uid = u32[at + 5]!;
-    this.gid = u32[at + 6]!;
-    this.mode = u16[(at + 7) * 2]!;
-    this.ino = wide(u32[at + 8]!, u32[at + 9]!);
-    this.size = u32[at + 10]! + u32[at + 11]! * 4294967296;
-    this.blocks = u32[at + 12]! + u32[at + 13]! * 4294967296;
-    this.attributesMask = u32[at + 14]!;
-    this.atimeSec = u32[at + 16]! + i32[at + 17]! * 4294967296;
-    this.atimeNsec = u32[at + 18]!;
-    this.hasBirthtime = (u32[at]! & HAS_BIRTH) !== 0;
-    this.birthtimeSec = u32[at + 20]! + i32[at + 21]! * 4294967296;
-    this.birthtimeNsec = u32[at + 22]!;
-    this.ctimeSec = u32[at + 24]! + i32[at + 25]! * 4294967296;
-    this.ctimeNsec = u32[at + 26]!;
-    this.mtimeSec = u32[at + 28]! + i32[at + 29]! * 4294967296;
-    this.mtimeNsec = u32[at + 30]!;
-    this.rdev = makedev(u32[at + 32]!, u32[at + 33]!);
-    this.dev = makedev(u32[at + 34]!, u32[at + 35]!);
+    numbersOfStatx(u32, i32, u16, at, scratch, 0);
+    return this.fromNumbers(scratch, 0);
+  }
+
+  /** Fills this object from numbers by STAT that begin at index `at`. */
+  fromNumbers(from: Float64Array, at: number): this {
+    this.mode = from[at + STAT.mode]!;
+    this.uid = from[at + STAT.uid]!;
+    this.gid = from[at + STAT.gid]!;
+    this.nlink = from[at + STAT.nlink]!;
+    this.size = from[at + STAT.size]!;
+    this.ino = inodeOfNumbers(from, at);
+    this.dev = from[at + STAT.dev]!;
+    this.rdev = from[at + STAT.rdev]!;
+    this.blocks = from[at + STAT.blocks]!;
+    this.blksize = from[at + STAT.blksize]!;
+    this.mtimeSec = from[at + STAT.mtimeSec]!;
+    this.mtimeNsec = from[at + STAT.mtimeNsec]!;
+    this.atimeSec = from[at + STAT.atimeSec]!;
+    this.atimeNsec = from[at + STAT.atimeNsec]!;
+    this.ctimeSec = from[at + STAT.ctimeSec]!;
+    this.ctimeNsec = from[at + STAT.ctimeNsec]!;
+    this.hasBirthtime = from[at + STAT.hasBirthtime]! !== 0;
+    this.birthtimeSec = from[at + STAT.birthtimeSec]!;
+    this.birthtimeNsec = from[at + STAT.birthtimeNsec]!;
+    this.attributes = from[at + STAT.attributes]!;
+    this.attributesMask = from[at + STAT.attributesMask]!;
     return this;
+  }
+
+  /** Writes the numbers by STAT, from index `at` on. */
+  toNumbers(out: Float64Array, at: number): void {
+    out[at + STAT.mode] = this.mode;
+    out[at + STAT.uid] = this.uid;
+    out[at + STAT.gid] = this.gid;
+    out[at + STAT.nlink] = this.nlink;
+    out[at + STAT.size] = this.size;
+    const big = typeof this.ino === "bigint" ? this.ino : undefined;
+    out[at + STAT.ino] = big === undefined ? (this.ino as number) : Number(big & 0xffff_ffffn);
+    out[at + STAT.inoHigh] = big === undefined ? -1 : Number(big >> 32n);
+    out[at + STAT.dev] = this.dev;
+    out[at + STAT.rdev] = this.rdev;
+    out[at + STAT.blocks] = this.blocks;
+    out[at + STAT.blksize] = this.blksize;
+    out[at + STAT.mtimeSec] = this.mtimeSec;
+    out[at + STAT.mtimeNsec] = this.mtimeNsec;
+    out[at + STAT.atimeSec] = this.atimeSec;
+    out[at + STAT.atimeNsec] = this.atimeNsec;
+    out[at + STAT.ctimeSec] = this.ctimeSec;
+    out[at + STAT.ctimeNsec] = this.ctimeNsec;
+    out[at + STAT.hasBirthtime] = this.hasBirthtime ? 1 : 0;
+    out[at + STAT.birthtimeSec] = this.birthtimeSec;
+    out[at + STAT.birthtimeNsec] = this.birthtimeNsec;
+    out[at + STAT.attributes] = this.attributes;
+    out[at + STAT.attributesMask] = this.attributesMask;
   }
 
   fromNode(s: BigIntStats): this {
@@ -127,8 +187,47 @@ export class Stat {
   }
 }
 
-function wide(low: number, high: number): number | bigint {
-  return high < 0x200000 ? low + high * 4294967296 : BigInt(low) | (BigInt(high) << 32n);
+const scratch = new Float64Array(STAT_NUMBERS);
+
+/** The words of a struct statx that begins at index `at` (little endian) as numbers by STAT, from index `to` on. */
+export function numbersOfStatx(
+  u32: Uint32Array,
+  i32: Int32Array,
+  u16: Uint16Array,
+  at: number,
+  out: Float64Array,
+  to: number,
+): void {
+  out[to + STAT.blksize] = u32[at + 1]!;
+  out[to + STAT.attributes] = u32[at + 2]!;
+  out[to + STAT.nlink] = u32[at + 4]!;
+  out[to + STAT.uid] = u32[at + 5]!;
+  out[to + STAT.gid] = u32[at + 6]!;
+  out[to + STAT.mode] = u16[(at + 7) * 2]!;
+  const high = u32[at + 9]!;
+  out[to + STAT.ino] = high < 0x200000 ? u32[at + 8]! + high * 4294967296 : u32[at + 8]!;
+  out[to + STAT.inoHigh] = high < 0x200000 ? -1 : high;
+  out[to + STAT.size] = u32[at + 10]! + u32[at + 11]! * 4294967296;
+  out[to + STAT.blocks] = u32[at + 12]! + u32[at + 13]! * 4294967296;
+  out[to + STAT.attributesMask] = u32[at + 14]!;
+  out[to + STAT.atimeSec] = u32[at + 16]! + i32[at + 17]! * 4294967296;
+  out[to + STAT.atimeNsec] = u32[at + 18]!;
+  out[to + STAT.hasBirthtime] = (u32[at]! & HAS_BIRTH) !== 0 ? 1 : 0;
+  out[to + STAT.birthtimeSec] = u32[at + 20]! + i32[at + 21]! * 4294967296;
+  out[to + STAT.birthtimeNsec] = u32[at + 22]!;
+  out[to + STAT.ctimeSec] = u32[at + 24]! + i32[at + 25]! * 4294967296;
+  out[to + STAT.ctimeNsec] = u32[at + 26]!;
+  out[to + STAT.mtimeSec] = u32[at + 28]! + i32[at + 29]! * 4294967296;
+  out[to + STAT.mtimeNsec] = u32[at + 30]!;
+  out[to + STAT.rdev] = makedev(u32[at + 32]!, u32[at + 33]!);
+  out[to + STAT.dev] = makedev(u32[at + 34]!, u32[at + 35]!);
+}
+
+/** A bigint above 2^53. */
+export function inodeOfNumbers(from: Float64Array, at: number): number | bigint {
+  const high = from[at + STAT.inoHigh]!;
+  const low = from[at + STAT.ino]!;
+  return high < 0 ? low : (BigInt(high) << 32n) | BigInt(low);
 }
 
 export function joinNs(sec: number, nsec: number): bigint {

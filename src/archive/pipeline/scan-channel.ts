@@ -4,7 +4,14 @@
 import type { FileStamp } from "../../cache/files.ts";
 import { type AlcoveWarning, errorFromRemote } from "../../errors.ts";
 import { fsDecode, fsEncode } from "../../format/bytes.ts";
-import type { Stat } from "../../runtime/index.ts";
+import {
+  inodeOfNumbers,
+  type NameList,
+  type RawStat,
+  STAT,
+  STAT_NUMBERS,
+  type Stat,
+} from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
 export const SLOTS = 8;
@@ -30,34 +37,9 @@ const PROBLEM = 2;
 // An event: kind, root, attributes and length of the path, four 32-bit words; then for an entry the numbers of its stat
 // (64-bit floats), and the path; for the others path and text behind it, separated by a zero.
 const HEADER = 16;
-const NUMBERS = 22;
-const NUMBER_BYTES = NUMBERS * 8;
-
-/** Places of a stat's numbers. An inode number beyond 53 bits is in two halves; else the upper one is negative. */
-export const STAT = {
-  mode: 0,
-  uid: 1,
-  gid: 2,
-  nlink: 3,
-  size: 4,
-  ino: 5,
-  inoHigh: 6,
-  dev: 7,
-  rdev: 8,
-  blocks: 9,
-  blksize: 10,
-  mtimeSec: 11,
-  mtimeNsec: 12,
-  atimeSec: 13,
-  atimeNsec: 14,
-  ctimeSec: 15,
-  ctimeNsec: 16,
-  hasBirthtime: 17,
-  birthtimeSec: 18,
-  birthtimeNsec: 19,
-  attributes: 20,
-  attributesMask: 21,
-} as const;
+/** More bytes than a name of any file system has. */
+const NAME_MAX = 1024;
+const NUMBER_BYTES = STAT_NUMBERS * 8;
 
 /** One slot's memory. */
 export interface ScanSlot {
@@ -134,9 +116,28 @@ export class ScanWriter {
     if (at + 3 * path.length > this.#bytes.length) return false;
     const end = this.#path(path, at);
     this.#header(ENTRY, root, xattrs, end - at);
-    writeStat(this.#numbers, (this.#at + HEADER) / 8, stat);
+    stat.toNumbers(this.#numbers, (this.#at + HEADER) / 8);
     this.#done(end);
     return true;
+  }
+
+  /** Whether any name of a directory fits. @param prefix the directory's path with a slash */
+  hasRoomFor(prefix: Uint8Array): boolean {
+    return this.#at + HEADER + NUMBER_BYTES + prefix.length + NAME_MAX <= this.#bytes.length;
+  }
+
+  /** A name of a directory that was just looked at, where there is room for it. */
+  named(root: number, prefix: Uint8Array, names: NameList, i: number, stat: RawStat, xattrs: number): void {
+    const bytes = this.#bytes;
+    const start = this.#at + HEADER + NUMBER_BYTES;
+    const { length } = prefix;
+    let at = start;
+    for (let k = 0; k < length; k++) bytes[at++] = prefix[k]!;
+    const name = names.bytes;
+    for (let k = names.starts[i]!, c = name[k]!; c !== 0; c = name[++k]!) bytes[at++] = c;
+    this.#header(ENTRY, root, xattrs, at - start);
+    stat.toNumbers(this.#numbers, (this.#at + HEADER) / 8);
+    this.#done(at);
   }
 
   status(root: number, path: string, status: string): boolean {
@@ -244,7 +245,7 @@ export class ScanReader {
   event(stat: Stat): ScanEvent {
     const { root, xattrs, path } = this;
     if (this.isEntry) {
-      readStat(this.numbers, this.statAt, stat);
+      stat.fromNumbers(this.numbers, this.statAt);
       return { type: "entry", root, path, stat, xattrs };
     }
     const [name = "", rest = ""] = path.split("\0");
@@ -257,62 +258,12 @@ export class ScanReader {
   }
 }
 
-function writeStat(out: Float64Array, at: number, s: Stat): void {
-  out[at + STAT.mode] = s.mode;
-  out[at + STAT.uid] = s.uid;
-  out[at + STAT.gid] = s.gid;
-  out[at + STAT.nlink] = s.nlink;
-  out[at + STAT.size] = s.size;
-  if (typeof s.ino === "number") {
-    out[at + STAT.ino] = s.ino;
-    out[at + STAT.inoHigh] = -1;
-  } else {
-    out[at + STAT.ino] = Number(s.ino & 0xffff_ffffn);
-    out[at + STAT.inoHigh] = Number(s.ino >> 32n);
-  }
-  out[at + STAT.dev] = s.dev;
-  out[at + STAT.rdev] = s.rdev;
-  out[at + STAT.blocks] = s.blocks;
-  out[at + STAT.blksize] = s.blksize;
-  out[at + STAT.mtimeSec] = s.mtimeSec;
-  out[at + STAT.mtimeNsec] = s.mtimeNsec;
-  out[at + STAT.atimeSec] = s.atimeSec;
-  out[at + STAT.atimeNsec] = s.atimeNsec;
-  out[at + STAT.ctimeSec] = s.ctimeSec;
-  out[at + STAT.ctimeNsec] = s.ctimeNsec;
-  out[at + STAT.hasBirthtime] = s.hasBirthtime ? 1 : 0;
-  out[at + STAT.birthtimeSec] = s.birthtimeSec;
-  out[at + STAT.birthtimeNsec] = s.birthtimeNsec;
-  out[at + STAT.attributes] = s.attributes;
-  out[at + STAT.attributesMask] = s.attributesMask;
-}
-
 /** What the files cache compares, of an entry at hand. @param at where its numbers are */
 export function readStamp(from: Float64Array, at: number, stamp: FileStamp): void {
-  const high = from[at + STAT.inoHigh]!;
   stamp.size = from[at + STAT.size]!;
-  stamp.ino = high < 0 ? from[at + STAT.ino]! : (BigInt(high) << 32n) | BigInt(from[at + STAT.ino]!);
+  stamp.ino = inodeOfNumbers(from, at);
   stamp.mtimeSec = from[at + STAT.mtimeSec]!;
   stamp.mtimeNsec = from[at + STAT.mtimeNsec]!;
   stamp.ctimeSec = from[at + STAT.ctimeSec]!;
   stamp.ctimeNsec = from[at + STAT.ctimeNsec]!;
-}
-
-function readStat(from: Float64Array, at: number, s: Stat): void {
-  readStamp(from, at, s);
-  s.mode = from[at + STAT.mode]!;
-  s.uid = from[at + STAT.uid]!;
-  s.gid = from[at + STAT.gid]!;
-  s.nlink = from[at + STAT.nlink]!;
-  s.dev = from[at + STAT.dev]!;
-  s.rdev = from[at + STAT.rdev]!;
-  s.blocks = from[at + STAT.blocks]!;
-  s.blksize = from[at + STAT.blksize]!;
-  s.atimeSec = from[at + STAT.atimeSec]!;
-  s.atimeNsec = from[at + STAT.atimeNsec]!;
-  s.hasBirthtime = from[at + STAT.hasBirthtime]! !== 0;
-  s.birthtimeSec = from[at + STAT.birthtimeSec]!;
-  s.birthtimeNsec = from[at + STAT.birthtimeNsec]!;
-  s.attributes = from[at + STAT.attributes]!;
-  s.attributesMask = from[at + STAT.attributesMask]!;
 }

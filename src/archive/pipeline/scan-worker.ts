@@ -1,8 +1,8 @@
 // The walking thread: runs the walk and fills the ring with what it finds, until the end or a stop.
 import { type MatcherSpec, PatternMatcher } from "../../select/index.ts";
 import { Walker, type WalkOptions } from "../walker.ts";
-import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, ScanWriter, SLOTS, STOP } from "./scan-channel.ts";
-import { tooLong, writeEvent } from "./scan-events.ts";
+import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, SLOTS, STOP } from "./scan-channel.ts";
+import { SlotSink } from "./scan-events.ts";
 
 /** Serialisable start data of the walking thread. */
 export interface ScanWorkerData {
@@ -17,8 +17,10 @@ export interface ScanWorkerData {
 /** Runs until everything is told, or the channel says stop. */
 export function runScanWorker(data: ScanWorkerData): void {
   const channel = new ScanChannel(data.memory);
-  const walker = new Walker({ ...data.options, matcher: PatternMatcher.fromSpec(data.options.matcher) });
-  let writer = new ScanWriter(channel.slot(0));
+  // While the main thread has nothing to do, looking for attributes is left to it: so both end at the same time.
+  const sink = new SlotSink(channel.slot(0), false);
+  const options = { ...data.options, matcher: PatternMatcher.fromSpec(data.options.matcher) };
+  const walker = new Walker(options, sink);
 
   /** Hands the slot over and waits for a free one; false when told to stop. */
   const publish = (): boolean => {
@@ -30,19 +32,18 @@ export function runScanWorker(data: ScanWorkerData): void {
       channel.sleep(seen);
     }
     const published = channel.get(PUBLISHED);
-    looks = data.xattrs && published - channel.get(RELEASED) > 1;
-    writer = new ScanWriter(channel.slot(published));
+    sink.looks = data.xattrs && published - channel.get(RELEASED) > 1;
+    sink.begin(channel.slot(published));
     return true;
   };
-  // While the main thread has nothing to do, looking for attributes is left to it: so both end at the same time.
-  let looks = false;
   for (const [root, path] of data.roots.entries()) {
-    for (const event of walker.walk(path)) {
-      if (writeEvent(writer, root, event, looks)) continue;
+    sink.root = root;
+    for (const event of walker.walkInto(path)) {
+      if (sink.event(event)) continue;
       if (!publish()) return;
-      if (!writeEvent(writer, root, event, looks)) throw tooLong(event);
+      sink.again(event);
     }
   }
-  if (!writer.isEmpty) channel.raise(PUBLISHED);
+  if (!sink.isEmpty) channel.raise(PUBLISHED);
   channel.raise(ENDED);
 }
