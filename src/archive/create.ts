@@ -24,7 +24,6 @@ import {
 } from "./create-entry.ts";
 import type { CreateOptions } from "./create-options.ts";
 import type { ChunkRef, Item } from "./item.ts";
-import type { PlainFile } from "./item-encoder.ts";
 import { ItemMaker } from "./item-maker.ts";
 import { knownFile } from "./known-files.ts";
 import { MetadataCollector } from "./metadata-capture.ts";
@@ -36,6 +35,7 @@ import { ScanAhead } from "./pipeline/scan-ahead.ts";
 import { type ScanEvent, ScanReader } from "./pipeline/scan-channel.ts";
 import { walkHere } from "./pipeline/scan-events.ts";
 import { KNOWN, PlainFiles, TO_READ } from "./plain-files.ts";
+import type { PlainFile } from "./plain-item.ts";
 import { ReadAgain, wasRaced } from "./read-again.ts";
 import type { Statistics } from "./stats.ts";
 import { inodeKey, type WalkEvent, Walker } from "./walker.ts";

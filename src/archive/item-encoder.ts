@@ -5,11 +5,7 @@
 import { fsEncode } from "../format/bytes.ts";
 import { pack } from "../format/msgpack.ts";
 import type { ChunkRef, Item } from "./item.ts";
-
-const ascii = (s: string): Uint8Array => Uint8Array.from(s, (c) => c.charCodeAt(0));
-
-/** A key as fixraw: every key of an item is shorter than 32 bytes. */
-const rawKey = (name: string): Uint8Array => Uint8Array.of(0xa0 | name.length, ...ascii(name));
+import { type ConstantFields, encodePlain, type PlainFile, plainBytes, rawKey } from "./plain-item.ts";
 
 const keys = {
   acl_access: rawKey("acl_access"),
@@ -39,44 +35,6 @@ const keys = {
 } as const;
 
 const TWO32 = 2 ** 32;
-
-/** What a regular file's item has that has neither attributes, ACLs, flags nor further names. Used again for each. */
-export interface PlainFile {
-  /** The path's bytes are [pathAt, pathEnd) of these; without leading slashes. */
-  paths: Uint8Array;
-  pathAt: number;
-  pathEnd: number;
-  mode: number;
-  uid: number;
-  gid: number;
-  user: string | null;
-  group: string | null;
-  /** Upper and lower halves of the nanoseconds of modification, change and access. */
-  readonly times: Uint32Array;
-  hasChangeTime: boolean;
-  hasAccessTime: boolean;
-  /** Where the first id lies, and how far from one to the next. */
-  ids: Uint8Array;
-  idsAt: number;
-  idStride: number;
-  chunkCount: number;
-  /** Size and compressed size of each chunk. */
-  sizes: Uint32Array;
-  size: number;
-}
-
-/** Encoded fields of a plain file that the next one is likely to have, too. */
-interface ConstantFields {
-  mode: number;
-  uid: number;
-  gid: number;
-  user: string | null;
-  group: string | null;
-  /** From gid to mode. */
-  middle: Uint8Array;
-  /** uid and user. */
-  end: Uint8Array;
-}
 
 /** Appends encoded items to one buffer. `take()` gives what was encoded so far and starts over. */
 export class ItemEncoder {
@@ -161,7 +119,6 @@ export class ItemEncoder {
 
   /** As encode() of an item with these fields, without an object for it. */
   plain(file: PlainFile): void {
-    const { times, ids, sizes, paths, pathEnd } = file;
     let constant = this.#constant;
     if (
       constant?.mode !== file.mode ||
@@ -171,37 +128,8 @@ export class ItemEncoder {
       constant.group !== file.group
     )
       constant = this.#constant = this.#constantOf(file);
-    const pathLength = pathEnd - file.pathAt;
-    this.#reserve(512 + pathLength);
-    this.#buf[this.#pos++] = 0x80 | (10 + (file.hasChangeTime ? 1 : 0) + (file.hasAccessTime ? 1 : 0));
-    if (file.hasAccessTime) this.#timeField(keys.atime, times[4]!, times[5]!);
-    this.#raw(keys.chunks);
-    this.#arrayHeader(file.chunkCount);
-    for (let i = 0; i < file.chunkCount; i++) {
-      this.#reserve(64);
-      const buf = this.#buf;
-      let p = this.#pos;
-      buf[p++] = 0x93;
-      buf[p++] = 0xda;
-      buf[p++] = 0;
-      buf[p++] = 32;
-      const from = file.idsAt + i * file.idStride;
-      for (let k = 0; k < 32; k++) buf[p++] = ids[from + k]!;
-      this.#pos = p;
-      this.#int(sizes[2 * i]!);
-      this.#int(sizes[2 * i + 1]!);
-    }
-    if (file.hasChangeTime) this.#timeField(keys.ctime, times[2]!, times[3]!);
-    this.#raw(constant.middle);
-    this.#timeField(keys.mtime, times[0]!, times[1]!);
-    this.#raw(keys.path);
-    this.#rawHeader(pathLength);
-    this.#reserve(pathLength);
-    let p = this.#pos;
-    for (let i = file.pathAt; i < pathEnd; i++) this.#buf[p++] = paths[i]!;
-    this.#pos = p;
-    this.#intField(keys.size, file.size);
-    this.#raw(constant.end);
+    this.#reserve(plainBytes(file, constant));
+    this.#pos = encodePlain(this.#buf, this.#pos, file, constant);
   }
 
   /** Encodes what most files have in common: all of one owner and mode. */
@@ -385,18 +313,6 @@ export class ItemEncoder {
     }
     this.#rawHeader(n);
     this.#raw(out);
-  }
-
-  #timeField(key: Uint8Array, hi: number, lo: number): void {
-    this.#raw(key);
-    if (hi === 0) this.#int(lo);
-    else {
-      this.#reserve(9);
-      this.#buf[this.#pos] = 0xcf;
-      this.#view.setUint32(this.#pos + 1, hi);
-      this.#view.setUint32(this.#pos + 5, lo);
-      this.#pos += 9;
-    }
   }
 
   #intField(key: Uint8Array, v: number | bigint | undefined): number {

@@ -8,9 +8,10 @@ import { formatTimestamp, nowMicros } from "../format/time.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
 import type { Item } from "./item.ts";
-import { ItemEncoder, type PlainFile } from "./item-encoder.ts";
+import { ItemEncoder } from "./item-encoder.ts";
 import type { Manifest } from "./manifest.ts";
 import type { StoredChunkerParams } from "./metadata.ts";
+import type { PlainFile } from "./plain-item.ts";
 import { Statistics } from "./stats.ts";
 
 const FLUSH_BYTES = 2 << 20;

@@ -294,10 +294,14 @@ export class FilesCache {
       const place = this.#places[entry]!;
       const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
       const at = place >= ADDED ? place - ADDED : place;
-      const next = reader.scan(at);
-      if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
       const { bytes } = reader;
-      if (age === reader.age) {
+      const behind = this.#places[entry + 1];
+      // In the file as it was an entry ends where the next one begins: most need not be read.
+      const same = bytes[at + EntryReader.AGE_AT] === age && age < 0x80 && (age > 0 || !this.#anyAdded);
+      const known = same && place < ADDED && entry + 1 < this.#count && behind! < ADDED;
+      const next = known ? behind! : reader.scan(at);
+      if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
+      if (known || age === reader.age) {
         if (bytes !== run || at !== to) {
           if (to > from) yield run.subarray(from, to);
           run = bytes;

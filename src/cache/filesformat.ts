@@ -9,6 +9,8 @@ const RAW32 = [0xda, 0x00, 0x20] as const;
 export class EntryReader {
   /** From an entry's start to its path hash. */
   static readonly HASH_AT = 4;
+  /** From an entry's start to its age, one byte of its own below 128. */
+  static readonly AGE_AT = 37;
   readonly bytes: Uint8Array;
   age = 0;
   inodeHi = 0;
@@ -36,8 +38,8 @@ export class EntryReader {
     const b = this.bytes;
     const hash = b[at] === 0x92 && b[at + 1] === RAW32[0] && b[at + 2] === RAW32[1] && b[at + 3] === RAW32[2];
     if (!hash || b[at + 36] !== 0x95) throw broken();
-    this.ageAt = at + 37;
-    this.#uint(at + 37);
+    this.ageAt = at + EntryReader.AGE_AT;
+    this.#uint(this.ageAt);
     this.age = this.#hi > 0 ? 254 : Math.min(this.#lo, 254);
     this.inodeAt = this.#next;
     this.#uint(this.#next);

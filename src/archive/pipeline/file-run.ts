@@ -9,8 +9,9 @@ import { STAT, Stat } from "../../runtime/index.ts";
 import { problemOf } from "../create-entry.ts";
 import type { ChunkRef, Item } from "../item.ts";
 import { ItemDecoder } from "../item-decoder.ts";
-import { ItemEncoder, type PlainFile } from "../item-encoder.ts";
+import { ItemEncoder } from "../item-encoder.ts";
 import type { MetadataCollector } from "../metadata-capture.ts";
+import type { PlainFile } from "../plain-item.ts";
 import type { Statistics } from "../stats.ts";
 import { CHANGED, type FreshStat, type JobWriter, RACE } from "./messages.ts";
 import type { ReadError, RunOfFiles } from "./pipeline.ts";
@@ -57,8 +58,9 @@ export function aPlainFile(collector: MetadataCollector): PlainFile {
     pathAt: 0,
     pathEnd: 0,
     mode: 0,
-    uid: 0,
-    gid: 0,
+    // Nobody's, so that the first file's names are asked for.
+    uid: -1,
+    gid: -1,
     user: null,
     group: null,
     times: new Uint32Array(6),

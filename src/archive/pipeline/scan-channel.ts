@@ -44,7 +44,7 @@ const NUMBER_BYTES = STAT_NUMBERS * 8;
 /** One slot's memory. */
 export interface ScanSlot {
   bytes: Uint8Array;
-  view: DataView;
+  words: Uint32Array;
   numbers: Float64Array;
 }
 
@@ -52,7 +52,7 @@ export interface ScanSlot {
 export function newSlot(memory: ArrayBufferLike, at: number, size: number): ScanSlot {
   return {
     bytes: new Uint8Array(memory, at, size),
-    view: new DataView(memory, at, size),
+    words: new Uint32Array(memory, at, size / 4),
     numbers: new Float64Array(memory, at, size / 8),
   };
 }
@@ -95,14 +95,14 @@ export class ScanChannel {
 
 /** Writes events into a slot. */
 export class ScanWriter {
-  readonly #view: DataView;
+  readonly #words: Uint32Array;
   readonly #bytes: Uint8Array;
   readonly #numbers: Float64Array;
   #at = 8;
 
   constructor(slot: ScanSlot) {
-    ({ view: this.#view, bytes: this.#bytes, numbers: this.#numbers } = slot);
-    this.#view.setUint32(0, 0, true);
+    ({ words: this.#words, bytes: this.#bytes, numbers: this.#numbers } = slot);
+    this.#words[0] = 0;
   }
 
   get isEmpty(): boolean {
@@ -175,17 +175,17 @@ export class ScanWriter {
   }
 
   #header(kind: number, root: number, xattrs: number, length: number): void {
-    const v = this.#view;
-    const p = this.#at;
-    v.setUint32(p, kind, true);
-    v.setUint32(p + 4, root, true);
-    v.setUint32(p + 8, xattrs, true);
-    v.setUint32(p + 12, length, true);
+    const words = this.#words;
+    const p = this.#at >> 2;
+    words[p] = kind;
+    words[p + 1] = root;
+    words[p + 2] = xattrs;
+    words[p + 3] = length;
   }
 
   #done(end: number): void {
     this.#at = align8(end);
-    this.#view.setUint32(0, this.#at, true);
+    this.#words[0] = this.#at;
   }
 }
 
@@ -201,26 +201,27 @@ export class ScanReader {
   /** Where the path's bytes are; of an event that is no entry, those of its texts. */
   pathAt = 0;
   pathLength = 0;
-  readonly #view: DataView;
+  readonly #words: Uint32Array;
   readonly #end: number;
   #kind = 0;
   #at = 8;
 
   constructor(slot: ScanSlot) {
-    ({ view: this.#view, bytes: this.bytes, numbers: this.numbers } = slot);
-    this.#end = this.#view.getUint32(0, true);
+    ({ words: this.#words, bytes: this.bytes, numbers: this.numbers } = slot);
+    this.#end = this.#words[0]!;
   }
 
   /** Goes to the next event; false at the end. */
   next(): boolean {
-    const view = this.#view;
+    const words = this.#words;
     const at = this.#at;
     if (at >= this.#end) return false;
-    this.#kind = view.getUint32(at, true);
+    const p = at >> 2;
+    this.#kind = words[p]!;
     this.isEntry = this.#kind === ENTRY;
-    this.root = view.getUint32(at + 4, true);
-    this.xattrs = view.getUint32(at + 8, true);
-    this.pathLength = view.getUint32(at + 12, true);
+    this.root = words[p + 1]!;
+    this.xattrs = words[p + 2]!;
+    this.pathLength = words[p + 3]!;
     this.statAt = (at + HEADER) >> 3;
     this.pathAt = at + HEADER + (this.isEntry ? NUMBER_BYTES : 0);
     this.#at = align8(this.pathEnd);
