@@ -70,6 +70,7 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
     let ip = src + 1; // position 0 is in the table already: an empty slot means 0
     let h = slot<T>(ip);
     let token: usize = 0;
+    let high: usize = 0; // the token's upper half
     let match: usize = 0;
     let chained = false; // the match follows the last one directly: no literals
     while (true) {
@@ -97,23 +98,22 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
         }
         if (!found) break;
         let room = min<usize>(ip - anchor, match - src);
-        if (room && load<u8>(ip - 1) == load<u8>(match - 1)) {
-          let same: usize;
-          do {
-            same = min<usize>(<usize>(clz<u64>(load<u64>(ip - 8) ^ load<u64>(match - 8)) >> 3), room);
-            ip -= same;
-            match -= same;
-            room -= same;
-          } while (same == 8);
-        }
+        // Eight bytes at a time without asking first: whether one is the same nobody can foresee.
+        let same: usize;
+        do {
+          same = min<usize>(<usize>(clz<u64>(load<u64>(ip - 8) ^ load<u64>(match - 8)) >> 3), room);
+          ip -= same;
+          match -= same;
+          room -= same;
+        } while (same == 8);
         const literals = ip - anchor;
         // Token, length bytes, literals, offset, and the 8 bytes that the copy below may overrun.
         if (op + literals + literals / 255 + 12 > oend) return 0;
         token = op++;
         if (literals >= 15) {
-          store<u8>(token, 0xf0);
+          high = 0xf0;
           op = writeLength(op, literals - 15);
-        } else store<u8>(token, <u8>(literals << 4));
+        } else high = literals << 4;
         const stop = op + literals;
         if (stop + 16 > oend) memory.copy(op, anchor, literals);
         else {
@@ -132,7 +132,7 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
       } else {
         if (op + 12 > oend) return 0;
         token = op++;
-        store<u8>(token, 0);
+        high = 0;
       }
       store<u16>(op, <u16>(ip - match));
       op += 2;
@@ -140,9 +140,9 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
       ip += extra + MIN_MATCH;
       if (extra >= 15) {
         if (op + extra / 255 + 8 > oend) return 0;
-        store<u8>(token, load<u8>(token) + 15);
+        store<u8>(token, <u8>(high + 15));
         op = writeLength(op, extra - 15);
-      } else store<u8>(token, load<u8>(token) + <u8>extra);
+      } else store<u8>(token, <u8>(high + extra));
       anchor = ip;
       if (ip >= mfLimit) break;
       store<T>(slot<T>(ip - 2), <T>(ip - 2 - src));
@@ -167,7 +167,7 @@ function compress<T>(src: usize, n: usize, dst: usize, oend: usize): usize {
 
 /**
  * Compresses n bytes into one block of at most cap bytes; 0 when it does not fit. With cap ≥ n + n/255 + 16
- * it always fits. May read up to 8 bytes past the source's end, never uses them.
+ * it always fits. May read up to 8 bytes before the source and past its end, never uses them.
  */
 export function lz4Compress(src: usize, n: usize, dst: usize, cap: usize): usize {
   return n < SMALL_LIMIT ? compress<u16>(src, n, dst, dst + cap) : compress<u32>(src, n, dst, dst + cap);
