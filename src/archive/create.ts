@@ -505,10 +505,10 @@ export class Creator {
   }
 }
 
-/** Size of the pieces in which workers share large files: eight of the largest chunks. The search for the end of one reads
- *  a thirteenth of that. */
+/** Size of the pieces in which workers share large files: four of the largest chunks. The search for the end of one reads
+ *  a sixth of that. */
 function pieceBytes(chunk: number): number {
-  return Math.min(Math.max(8 * chunk, 1 << 20), 64 << 20);
+  return Math.min(Math.max(4 * chunk, 1 << 20), 64 << 20);
 }
 
 /** Refuses what cannot be an archive's name. */

@@ -301,10 +301,10 @@ export class Engine {
   }
 
   /** Where a piece can end that should reach to `from`: Infinity where the file ends before a boundary is found,
-   *  undefined where a quarter of a piece has none. */
+   *  undefined where half a piece has none. */
   #boundary(fd: number, from: number): number | undefined {
     const search = new BoundarySearch();
-    const most = Math.min(this.#setup.pieceBytes >> 2, this.#capacity);
+    const most = Math.min(this.#setup.pieceBytes >> 1, this.#capacity);
     for (let have = 0; have < most && !search.isHopeless; ) {
       const limit = Math.min(have + (most >> 2), most);
       const got = this.#fill(fd, have, limit, from);

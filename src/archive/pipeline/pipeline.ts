@@ -46,6 +46,8 @@ const BATCH_FILES = 256;
 /** Counter blocks a worker gets at a time: 64 MiB of data. */
 const GRANT_BLOCKS = 1 << 22;
 const YIELD_MS = 40;
+/** What a worker does in a few hundredths of a second. */
+const NEARLY_DONE = 8 << 20;
 /** Where no threads are to be waited for. */
 const NOBODY = new Int32Array(new SharedArrayBuffer(4));
 
@@ -123,10 +125,17 @@ interface Lane {
   channel: Channel;
   queue: (PendingFile | RunOfFiles)[];
   outstanding: number;
+  /** Bytes of chunks that came of the job it is at. */
+  received: number;
   jobBytes: number[];
   doneSeen: number;
   /** When it got its last job, in jobs of all lanes. */
   lastJob: number;
+}
+
+/** Bytes that a worker has still to do. */
+function restOf(lane: Lane): number {
+  return Math.max(0, lane.outstanding - lane.received);
 }
 
 interface InlineLane {
@@ -170,7 +179,15 @@ export class CreatePipeline {
     this.#threads = prepared ?? new CreateThreads(workers, this.#entryBytes);
     this.#threads.tell({ setup });
     for (const { channel } of this.#threads.all)
-      this.#lanes.push({ channel, queue: [], outstanding: 0, jobBytes: [], doneSeen: 0, lastJob: 0 });
+      this.#lanes.push({
+        channel,
+        queue: [],
+        outstanding: 0,
+        received: 0,
+        jobBytes: [],
+        doneSeen: 0,
+        lastJob: 0,
+      });
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
@@ -344,10 +361,11 @@ export class CreatePipeline {
       const done = channel.get(JOBS_DONE);
       while (lane.doneSeen < done) {
         lane.outstanding -= lane.jobBytes.shift()!;
+        lane.received = 0;
         lane.doneSeen++;
       }
       if (channel.get(JOBS_POSTED) - done > most) continue;
-      const less = best ? lane.outstanding - best.outstanding || lane.lastJob - best.lastJob : -1;
+      const less = best ? restOf(lane) - restOf(best) || lane.lastJob - best.lastJob : -1;
       if (less < 0) best = lane;
     }
     return best;
@@ -372,9 +390,10 @@ export class CreatePipeline {
     this.#splits = [...this.#splits.filter((other) => !other.file.done), split];
     while (!split.isBegun) {
       const request = this.#holdsPieces ? undefined : split.next;
-      // One that waits behind another begins without a pause; with more, others would have nothing to do.
+      // One that waits behind another begins without a pause. It gets there late: whoever has it, another may be free
+      // sooner, and what follows is not known before it begins.
       const lane = request && this.#freeLane(1);
-      if (!lane) {
+      if (!lane || restOf(lane) > NEARLY_DONE) {
         await this.#progress(true);
         continue;
       }
@@ -400,7 +419,7 @@ export class CreatePipeline {
         while (channel.get(OUT_PUBLISHED) > channel.get(OUT_RELEASED)) {
           const n = channel.get(OUT_RELEASED) % OUT_SLOTS;
           const { entryBytes, recordBytes } = channel.outLengths(n);
-          await this.#consume(
+          lane.received += await this.#consume(
             lane.queue,
             channel.entries[n]!.subarray(0, entryBytes),
             channel.recordViews[n]!,
@@ -440,13 +459,15 @@ export class CreatePipeline {
     this.#threads?.tell({ index });
   }
 
+  /** Takes in what a slot tells. @returns bytes of the chunks in it */
   async #consume(
     queue: (PendingFile | RunOfFiles)[],
     entries: Uint8Array,
     records: DataView,
     length: number,
-  ): Promise<void> {
+  ): Promise<number> {
     const { sink, onChunk } = this.#options;
+    let received = 0;
     const failed: ChunkRef[][] = [];
     const bytes = new Uint8Array(records.buffer, records.byteOffset, records.byteLength);
     let stored = 0;
@@ -459,6 +480,7 @@ export class CreatePipeline {
         const size = records.getUint32(p + 4, true);
         const entryLength = records.getUint32(p + 8, true);
         const own = kind === RECORD_NEW ? entryLength - PUT_HEADER_SIZE : -1;
+        received += size;
         const known = sink.count(bytes, p + 12, size, own);
         const csize = known < 0 ? own : known;
         if (known < 0) this.#place(stored++, offset, entryLength);
@@ -496,6 +518,7 @@ export class CreatePipeline {
     }
     if (stored > 0) await sink.store(entries, this.#places.subarray(0, 2 * stored));
     for (const chunks of failed) await sink.release(chunks);
+    return received;
   }
 
   #place(n: number, offset: number, length: number): void {
