@@ -4,7 +4,7 @@
 import type { Choice } from "./choose.ts";
 import { choose } from "./choose.ts";
 import * as host from "./host.ts";
-import { type HashInto, hmacInnerInto, sha256Into } from "./host-hash.ts";
+import { type HashInto, HostHmac, hmacInnerInto, sha256Into } from "./host-hash.ts";
 import type { Core } from "./index.ts";
 
 export type HashKind =
@@ -66,6 +66,12 @@ export function createHasher(core: Core, kind: HashKind, choice: Choice = choose
     many: (table, n, out) => core.blake2bMany(slot, table, n, out),
     one: (data) => core.blake2bPrefix(key, data),
   };
+}
+
+/** HMAC-SHA256 for messages outside the core's memory; undefined where the core is to make all digests. Make one per key, as
+ *  with createHasher. */
+export function createHostHmac(core: Core, key: Uint8Array, choice: Choice): HostHmac | undefined {
+  return choice.hmacHostFrom === null ? undefined : new HostHmac(core, key, 100 + newSlot(core));
 }
 
 interface Native {

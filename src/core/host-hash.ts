@@ -30,10 +30,7 @@ export function sha256Into(core: Core): HashInto {
 export function hmacInnerInto(core: Core, key: Uint8Array): HashInto {
   const pad = core.alloc(2 * BLOCK);
   const saved = pad + BLOCK;
-  core.u8.fill(0x36, pad, pad + BLOCK);
-  (key.length > BLOCK ? host.sha256(key) : key).forEach((byte, i) => {
-    core.u8[pad + i] = byte ^ 0x36;
-  });
+  core.u8.set(innerBlock(key), pad);
   return (ptr, length, out) => {
     const { u8 } = core;
     const at = ptr - BLOCK;
@@ -43,4 +40,41 @@ export function hmacInnerInto(core: Core, key: Uint8Array): HashInto {
     u8.copyWithin(at, saved, saved + BLOCK);
     write(u8, digest, out);
   };
+}
+
+/** The key's block that HMAC's first pass begins with. */
+function innerBlock(key: Uint8Array): Uint8Array {
+  const block = new Uint8Array(BLOCK).fill(0x36);
+  (key.length > BLOCK ? host.sha256(key) : key).forEach((byte, i) => {
+    block[i] = byte ^ 0x36;
+  });
+  return block;
+}
+
+/** HMAC-SHA256 of messages in any memory by the host, for who makes what lies before a message afterwards. */
+export class HostHmac {
+  /** Bytes that are overwritten before each message. */
+  static readonly BEFORE = BLOCK;
+  readonly #core: Core;
+  readonly #block: Uint8Array;
+  readonly #slot: number;
+
+  /** @param slot of the core's HMAC keys, which is this one's from now on */
+  constructor(core: Core, key: Uint8Array, slot: number) {
+    this.#core = core;
+    this.#block = innerBlock(key);
+    this.#slot = slot;
+    core.hmacSetKey(slot, key);
+  }
+
+  /** The first pass over [from, to) of a memory; its digest goes to `out` of the core's memory. */
+  first(memory: Uint8Array, from: number, to: number, out: number): void {
+    memory.set(this.#block, from - BLOCK);
+    write(this.#core.u8, host.sha256Text(memory.subarray(from - BLOCK, to)), out);
+  }
+
+  /** The second pass over n digests that lie where a table says; results go to out + 32 · i. */
+  second(table: number, n: number, out: number): void {
+    this.#core.hmacOuterMany(this.#slot, table, n, out);
+  }
 }

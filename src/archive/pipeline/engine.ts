@@ -264,11 +264,13 @@ export class Engine {
   /** A piece of a large file. Where it ends is told first, so that another worker can go on there. */
   *#piece(fd: number, request: ReadRequest, before: FreshStat, from: number): Generator<Need, void> {
     yield* this.#flush();
+    // Smaller ones towards the end, so that workers end together.
     const { pieceBytes } = this.#setup;
-    const isLast = (at: number): boolean => before.size - at < pieceBytes * LAST_PIECE;
+    const step = Math.max(pieceBytes / 2, Math.min(pieceBytes, Math.ceil((before.size - from) / 3)));
+    const isLast = (at: number): boolean => before.size - at < step * LAST_PIECE;
     let end = isLast(from) ? Number.POSITIVE_INFINITY : undefined;
-    for (let n = 1; end === undefined && n < SEARCHED_PIECES && !isLast(from + (n - 1) * pieceBytes); n++)
-      end = this.#boundary(fd, from + n * pieceBytes);
+    for (let n = 1; end === undefined && n < SEARCHED_PIECES && !isLast(from + (n - 1) * step); n++)
+      end = this.#boundary(fd, from + n * step);
     if (end !== undefined) yield* this.#tellBoundary(end);
     this.#chunker.reset();
     let ended = false;
@@ -282,7 +284,7 @@ export class Engine {
       have = yield* this.#window(got, ended, scanned);
       at += got - have;
       scanned = have;
-      if (end === undefined && at - from >= pieceBytes * SEARCHED_PIECES && !ended && !isLast(at)) {
+      if (end === undefined && at - from >= step * SEARCHED_PIECES && !ended && !isLast(at)) {
         // There was no boundary where one was looked for. Where a chunk ends, a piece may, too.
         yield* this.#tellBoundary(at);
         end = at;

@@ -82,8 +82,8 @@ export interface RunOfFiles {
   end(flags: number, fresh: FreshStat | undefined): ChunkRef[] | undefined;
   /** The next file could not be read. @returns its chunks, whose references are to be given back */
   fail(error: ReadError): ChunkRef[];
-  /** Where the next piece of the same file begins. */
-  boundary?(offset: number): void;
+  /** Where the next piece of the same file begins. @returns bytes that this one has more than was thought */
+  boundary?(offset: number): number;
 }
 
 /** Where chunks go: the chunk index, the statistics and the repository behind them. */
@@ -125,7 +125,7 @@ interface Lane {
   channel: Channel;
   queue: (PendingFile | RunOfFiles)[];
   outstanding: number;
-  /** Bytes of chunks that came of the job it is at. */
+  /** Bytes of chunks that came of the job it is at, less what it turned out to have more. */
   received: number;
   jobBytes: number[];
   doneSeen: number;
@@ -133,9 +133,9 @@ interface Lane {
   lastJob: number;
 }
 
-/** Bytes that a worker has still to do. */
+/** Bytes that a worker has still to do: none only where it has no job. */
 function restOf(lane: Lane): number {
-  return Math.max(0, lane.outstanding - lane.received);
+  return lane.outstanding === 0 ? 0 : Math.max(1, lane.outstanding - lane.received);
 }
 
 interface InlineLane {
@@ -399,8 +399,9 @@ export class CreatePipeline {
       }
       const { channel, queue } = lane;
       new JobWriter(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!).add(request);
-      queue.push(split.begin());
-      this.#post(lane, Math.min(setup.pieceBytes, size - request.from!));
+      const bytes = Math.min(setup.pieceBytes, size - request.from!);
+      queue.push(split.begin(bytes));
+      this.#post(lane, bytes);
     }
   }
 
@@ -459,7 +460,7 @@ export class CreatePipeline {
     this.#threads?.tell({ index });
   }
 
-  /** Takes in what a slot tells. @returns bytes of the chunks in it */
+  /** Takes in what a slot tells. @returns bytes of the chunks in it, less what its job has more than was thought */
   async #consume(
     queue: (PendingFile | RunOfFiles)[],
     entries: Uint8Array,
@@ -512,7 +513,7 @@ export class CreatePipeline {
         if (!("chunk" in head) || head.isDone) queue.shift();
         p = align4(p + 8 + n);
       } else if (kind === RECORD_BOUNDARY && "chunk" in head) {
-        head.boundary?.(records.getFloat64(p + 8, true));
+        received -= head.boundary?.(records.getFloat64(p + 8, true)) ?? 0;
         p += BOUNDARY_RECORD_BYTES;
       } else throw new Error(`create pipeline: unknown record ${kind}`);
     }

@@ -6,12 +6,14 @@ import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { type CompressionSpec, type Compressor, createCompressor } from "../../compress/index.ts";
 import type { Choice } from "../../core/choose.ts";
 import { combineCrc32 } from "../../core/crc-combine.ts";
-import { createHasher, type Hasher } from "../../core/hasher.ts";
+import { createHasher, createHostHmac, type Hasher } from "../../core/hasher.ts";
 import { aes256ctrInPieces, crc32 as hostCrc32 } from "../../core/host.ts";
+import type { HostHmac } from "../../core/host-hash.ts";
 import type { Core } from "../../core/index.ts";
 import { lz4Bound } from "../../core/index.ts";
 import { ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../../crypto/modes.ts";
+import { type NativeCtr, nativeCtr } from "../../runtime/index.ts";
 
 /** CRC, size, tag and key before the data of a PUT entry. */
 export const PUT_HEADER = 4 + 4 + 1 + 32;
@@ -21,6 +23,15 @@ const MAX_CHUNKS = 256;
 const STAGE_BYTES = 1 << 18;
 // From here on a chunk's entry is made while its pieces are in the cache.
 const DIRECT_BYTES = 1 << 17;
+/** What is encrypted before it is authenticated, and still in the processor's second cache then. */
+const PIECE_BYTES = 64 << 10;
+
+/** Where entries are made without a buffer in between. */
+interface Direct {
+  cipher: NativeCtr;
+  key: Uint8Array;
+  hmac: HostHmac;
+}
 
 export class ChunkSealing {
   readonly #core: Core;
@@ -33,11 +44,14 @@ export class ChunkSealing {
   /** For the MACs of large chunks, where the host makes them. */
   readonly #macKey: KeyObject | undefined;
   readonly #hostCrc: typeof hostCrc32;
+  readonly #direct: Direct | undefined;
   readonly #stageAt: number;
   readonly #stageCapacity: number;
   readonly #entriesAt: number;
   readonly #macTable: number;
   readonly #macs: number;
+  /** Digests of HMAC's first pass. */
+  readonly #firsts: number;
   readonly #iv = Buffer.alloc(16);
   #stageUsed = 0;
   #entryBytes = 0;
@@ -48,13 +62,15 @@ export class ChunkSealing {
   readonly #targets = new Uint32Array(MAX_CHUNKS);
   readonly #ids = new Uint8Array(MAX_CHUNKS * 32);
 
-  /** @param largestBlob bytes of the largest compressed chunk there can be */
+  /** @param largestBlob bytes of the largest compressed chunk there can be
+   *  @param cipher null to encrypt through node:crypto */
   constructor(
     core: Core,
     material: KeyMaterial,
     compression: CompressionSpec,
     choice: Choice,
     largestBlob: number,
+    cipher: NativeCtr | null = nativeCtr() ?? null,
   ) {
     this.#core = core;
     this.#info = keyMode(material.mode);
@@ -67,15 +83,18 @@ export class ChunkSealing {
       this.#mac = createHasher(core, { type, key: material.encHmacKey }, choice);
       const isHosts = type === "hmac-sha256" && choice.hmacHostFrom !== null && choice.crc32 === "host";
       if (isHosts) this.#macKey = createSecretKey(material.encHmacKey);
+      const hmac = isHosts && cipher ? createHostHmac(core, material.encHmacKey, choice) : undefined;
+      if (cipher && hmac) this.#direct = { cipher, key: material.encKey, hmac };
     }
     this.#hostCrc = choice.crc32 === "host" ? hostCrc32 : undefined;
     this.#stageCapacity = Math.max(STAGE_BYTES, largestBlob) + lz4Bound(0) + 64;
     this.#stageAt = core.alloc(this.#stageCapacity);
     // Of large chunks there are none here where they are made directly.
     const room = this.#macKey ? STAGE_BYTES : this.#stageCapacity;
-    this.#entriesAt = core.alloc(room + MAX_CHUNKS * (PUT_HEADER + ENVELOPE_SIZE));
+    this.#entriesAt = this.#direct ? 0 : core.alloc(room + MAX_CHUNKS * (PUT_HEADER + ENVELOPE_SIZE));
     this.#macTable = core.alloc(MAX_CHUNKS * 8);
     this.#macs = core.alloc(MAX_CHUNKS * 32);
+    this.#firsts = this.#direct ? core.alloc(MAX_CHUNKS * 32) : 0;
   }
 
   /** Chunks staged. */
@@ -143,9 +162,64 @@ export class ChunkSealing {
   seal(nonce: number, out: Uint8Array, at: number): number {
     if (this.#macKey && this.#stageUsed >= DIRECT_BYTES && this.#count === 1)
       return this.#sealLarge(this.#macKey, nonce, out, at);
+    if (this.#direct) return this.#sealDirect(this.#direct, nonce, out, at);
     const entries = this.#sealAll(nonce);
     out.set(entries, at);
     return at + entries.length;
+  }
+
+  /** As #sealAll, with the cipher writing to the entries. */
+  #sealDirect({ cipher, key, hmac }: Direct, nonce: number, out: Uint8Array, start: number): number {
+    const core = this.#core;
+    const { u8, u32 } = core;
+    const count = this.#count;
+    const end = start + this.#entryBytes;
+    if (end > out.length) throw new RangeError("seal: the output does not fit");
+    this.#setIv(nonce);
+    cipher.begin(key, this.#iv);
+    this.#zeroGaps();
+    let at = start;
+    for (let i = 0; i < count; i++) {
+      const offset = this.#offsets[i]!;
+      const length = this.#lengths[i]!;
+      const iv = at + PUT_HEADER + 1 + MAC_SIZE;
+      const body = iv + IV_SIZE;
+      // Counters go on at the next block: up to 15 bytes more are encrypted, over which the next entry is written.
+      const blocks = i + 1 < count ? (length + 15) & ~15 : length;
+      cipher.encrypt(u8, this.#stageAt + offset, out, body, blocks);
+      putCounter(out, iv, nonce + offset / 16);
+      const first = this.#firsts + 32 * i;
+      hmac.first(out, iv, body + length, first);
+      u32[this.#macTable / 4 + 2 * i] = first;
+      u32[this.#macTable / 4 + 2 * i + 1] = 32;
+      // Only now, as the first pass has used the place.
+      const total = body + length - at;
+      putUint32(out, at + 4, total);
+      out[at + 8] = TAG_PUT;
+      for (let k = 0; k < 32; k++) out[at + 9 + k] = this.#ids[i * 32 + k]!;
+      out[at + PUT_HEADER] = this.#info.type;
+      at += total;
+    }
+    hmac.second(this.#macTable, count, this.#macs);
+    at = start;
+    for (let i = 0; i < count; i++) {
+      const total = PUT_HEADER + ENVELOPE_SIZE + this.#lengths[i]!;
+      const mac = at + PUT_HEADER + 1;
+      for (let k = 0; k < MAC_SIZE; k++) out[mac + k] = u8[this.#macs + i * 32 + k]!;
+      putUint32(out, at, this.#hostCrc!(out.subarray(at + 4, at + total)));
+      at += total;
+    }
+    this.#stageUsed = this.#entryBytes = this.#count = 0;
+    return end;
+  }
+
+  /** Gaps between chunks are encrypted too and thrown away; zeroed so that nothing old goes through the cipher. */
+  #zeroGaps(): void {
+    const { u8 } = this.#core;
+    for (let i = 0; i < this.#count; i++) {
+      const end = this.#stageAt + this.#offsets[i]! + this.#lengths[i]!;
+      for (let at = end; (at & 15) !== 0; at++) u8[at] = 0;
+    }
   }
 
   /** A large chunk: each piece is authenticated, checksummed and written right after it was encrypted. */
@@ -165,12 +239,26 @@ export class ChunkSealing {
     const mac = createHmac("sha256", macKey).update(head.subarray(ivAt));
     const body = at + head.length;
     let crc = 0;
-    const data = this.#core.u8.subarray(this.#stageAt, this.#stageAt + length);
-    aes256ctrInPieces(this.#cipherKey!, this.#iv, data, (piece, offset) => {
+    const take = (piece: Uint8Array): void => {
       mac.update(piece);
       crc = this.#hostCrc!(piece, crc);
-      out.set(piece, body + offset);
-    });
+    };
+    const { u8 } = this.#core;
+    if (this.#direct) {
+      const { cipher, key } = this.#direct;
+      cipher.begin(key, this.#iv);
+      for (let offset = 0; offset < length; offset += PIECE_BYTES) {
+        const n = Math.min(PIECE_BYTES, length - offset);
+        cipher.encrypt(u8, this.#stageAt + offset, out, body + offset, n);
+        take(out.subarray(body + offset, body + offset + n));
+      }
+    } else {
+      const data = u8.subarray(this.#stageAt, this.#stageAt + length);
+      aes256ctrInPieces(this.#cipherKey!, this.#iv, data, (piece, offset) => {
+        take(piece);
+        out.set(piece, body + offset);
+      });
+    }
     head.set(mac.digest(), PUT_HEADER + 1);
     // What comes first is known last.
     view.setUint32(0, combineCrc32(this.#hostCrc!(head.subarray(4)), crc, length), true);
@@ -197,8 +285,7 @@ export class ChunkSealing {
       if (this.#cipherKey) {
         const counter = nonce + offset / 16;
         const iv = data + 1 + MAC_SIZE;
-        view.setUint32(iv, Math.floor(counter / 0x1_0000_0000));
-        view.setUint32(iv + 4, counter >>> 0);
+        putCounter(u8, iv, counter);
         this.#targets[i] = iv + IV_SIZE;
         core.u32[this.#macTable / 4 + i * 2] = iv;
         core.u32[this.#macTable / 4 + i * 2 + 1] = IV_SIZE + length;
@@ -206,11 +293,7 @@ export class ChunkSealing {
       at += total;
     }
     if (this.#cipherKey) {
-      // Gaps between chunks are encrypted too and thrown away; zeroed so that nothing old goes through the cipher.
-      for (let i = 0; i < this.#count; i++) {
-        const from = this.#stageAt + this.#offsets[i]! + this.#lengths[i]!;
-        u8.fill(0, from, (from + 15) & ~15);
-      }
+      this.#zeroGaps();
       this.#setIv(nonce);
       let next = 0;
       aes256ctrInPieces(this.#cipherKey, this.#iv, u8.subarray(this.#stageAt, end), (piece, at) => {
@@ -261,4 +344,21 @@ export class ChunkSealing {
     this.#iv.writeUInt32BE(Math.floor(nonce / 0x1_0000_0000), 8);
     this.#iv.writeUInt32BE(nonce >>> 0, 12);
   }
+}
+
+/** The eight bytes of a counter that an entry holds. */
+function putCounter(out: Uint8Array, at: number, counter: number): void {
+  let [high, low] = [Math.floor(counter / 0x1_0000_0000), counter >>> 0];
+  for (let k = 3; k >= 0; k--, high >>>= 8, low >>>= 8) {
+    out[at + k] = high;
+    out[at + 4 + k] = low;
+  }
+}
+
+/** Little endian. */
+function putUint32(out: Uint8Array, at: number, n: number): void {
+  out[at] = n;
+  out[at + 1] = n >>> 8;
+  out[at + 2] = n >>> 16;
+  out[at + 3] = n >>> 24;
 }

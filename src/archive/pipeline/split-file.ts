@@ -37,10 +37,10 @@ export class SplitFile {
     return this.#done < this.#pieces.length;
   }
 
-  /** The piece that `next` told of is on its way. */
-  begin(): Piece {
+  /** The piece that `next` told of is on its way. @param bytes that it is thought to have */
+  begin(bytes: number): Piece {
+    const piece = new Piece(this, this.#next! + bytes);
     this.#next = undefined;
-    const piece = new Piece(this);
     this.#pieces.push(piece);
     return piece;
   }
@@ -117,9 +117,11 @@ export class Piece implements RunOfFiles {
   /** The file's metadata when the piece was begun. */
   stat: FreshStat | undefined;
   readonly #split: SplitFile;
+  readonly #expectedEnd: number;
 
-  constructor(split: SplitFile) {
+  constructor(split: SplitFile, expectedEnd: number) {
     this.#split = split;
+    this.#expectedEnd = expectedEnd;
   }
 
   close(): void {}
@@ -128,8 +130,9 @@ export class Piece implements RunOfFiles {
     this.#split.chunk(this, { id: bytes.slice(idAt, idAt + 32), size, csize });
   }
 
-  boundary(offset: number): void {
+  boundary(offset: number): number {
     this.#split.boundary(offset);
+    return Math.min(offset, this.#split.file.request.size) - this.#expectedEnd;
   }
 
   end(flags: number, stat: FreshStat | undefined): ChunkRef[] {

@@ -1,10 +1,10 @@
 // Foreign calls on Node through koffi, an optional dependency with prebuilt binaries (glibc and musl).
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import type { CFunction, CType, Ffi } from "./types.ts";
+import type { CFunction, CLibrary, CType, Ffi } from "./types.ts";
 
 interface Koffi {
-  load(path: string): { func(name: string, result: string, args: string[]): CFunction };
+  load(path: string | null): { func(name: string, result: string, args: string[]): CFunction };
   address(value: unknown): bigint;
   errno(): number;
   decode(address: bigint, type: string, length: number): ArrayLike<number>;
@@ -25,31 +25,37 @@ export function koffiFfi(): Ffi | undefined {
   } catch {
     return undefined; // not installed, or no binary for this machine
   }
+  const open = (name: string | null): CLibrary | undefined => {
+    let library: ReturnType<Koffi["load"]>;
+    try {
+      library = koffi.load(name);
+    } catch {
+      return undefined;
+    }
+    return {
+      bind(symbol, result, args) {
+        try {
+          return library.func(
+            symbol,
+            types[result],
+            args.map((a) => types[a]),
+          );
+        } catch {
+          return undefined;
+        }
+      },
+    };
+  };
   return {
     name: "koffi",
     open(names) {
       for (const name of names) {
-        try {
-          const library = koffi.load(name);
-          return {
-            bind(symbol, result, args) {
-              try {
-                return library.func(
-                  symbol,
-                  types[result],
-                  args.map((a) => types[a]),
-                );
-              } catch {
-                return undefined;
-              }
-            },
-          };
-        } catch {
-          // the next name
-        }
+        const library = open(name);
+        if (library) return library;
       }
       return undefined;
     },
+    openSelf: () => open(null),
     address: (memory) => Number(koffi.address(memory)),
     peek: (address, length) => Uint8Array.from(koffi.decode(BigInt(address), "uint8_t", length)),
     errno: () => koffi.errno(),

@@ -19,6 +19,8 @@ export interface Ffi {
   readonly name: string;
   /** Opens the first library of the list that loads; undefined if none does. */
   open(names: readonly string[]): CLibrary | undefined;
+  /** What the running program itself exports, its own libraries among it; absent where that cannot be reached. */
+  openSelf?(): CLibrary | undefined;
   /** Address of a view's first byte, as long as its buffer is neither detached nor collected. */
   address(memory: Uint8Array): number;
   /** Copies foreign memory. The caller vouches for the address. */
