@@ -13,6 +13,18 @@ if (words.length === 1 && (words[0] === "--version" || words[0] === "-V")) {
   const { workerMain } = await import("../src/archive/worker.ts");
   await workerMain();
 } else {
+  if (willBackUp(words)) {
+    // A thread takes as long to start as everything that comes before its use.
+    const { startSpare } = await import("../src/archive/pipeline/threads.ts");
+    startSpare();
+  }
   const { main } = await import("./process.ts");
   await main();
+}
+
+/** A guess, made before words are understood. */
+function willBackUp(words: readonly string[]): boolean {
+  const without = ["-n", "--dry-run", "-h", "--help"];
+  if (words.some((word) => without.includes(word) || word.startsWith("--workers"))) return false;
+  return words.find((word) => !word.startsWith("-")) === "create";
 }

@@ -1,6 +1,6 @@
 // Entry of every worker thread: the thread was started with { role, … } as its data and runs that role to its
 // end. A failure is posted to the main thread, which turns it into an error for the user.
-import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import { isMainThread, type MessagePort, parentPort, workerData } from "node:worker_threads";
 import type { CheckWorkerData } from "./check-lanes.ts";
 import type { ExtractWorkerData } from "./extract-worker.ts";
 import type { CreateWorkerData } from "./pipeline/create-worker.ts";
@@ -18,8 +18,8 @@ type Start =
 export async function workerMain(): Promise<void> {
   if (isMainThread || !parentPort) return;
   const port = parentPort;
-  const start = workerData as Start;
   try {
+    const start = "role" in (workerData as object) ? (workerData as Start) : await told(port);
     if (start.role === "create") {
       const { runCreateWorker } = await import("./pipeline/create-worker.ts");
       await runCreateWorker(start.data);
@@ -39,4 +39,12 @@ export async function workerMain(): Promise<void> {
   } catch (e) {
     port.postMessage({ failed: e instanceof Error ? (e.stack ?? e.message) : String(e) });
   }
+}
+
+/** What a thread that was started before its role was known is to do. Meanwhile it prepares what every role needs. */
+async function told(port: MessagePort): Promise<Start> {
+  const message = new Promise<Start>((resolve) => port.once("message", resolve));
+  const { libc } = await import("../runtime/index.ts");
+  libc();
+  return message;
 }

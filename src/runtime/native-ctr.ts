@@ -10,9 +10,9 @@ const IV = 32;
 const LENGTH = 48;
 const SMALL_BYTES = 256;
 
-/** A memory and the address of its first byte. */
+/** A memory, which is not kept alive for it, and the address of its first byte. */
 interface Place {
-  buffer: ArrayBufferLike | undefined;
+  buffer: WeakRef<ArrayBufferLike> | undefined;
   address: number;
 }
 
@@ -82,9 +82,9 @@ export class NativeCtr {
 
   #addressOf(place: Place, memory: Uint8Array): number {
     const { buffer } = memory;
-    if (place.buffer !== buffer) {
+    if (place.buffer?.deref() !== buffer) {
       place.address = this.#c.ffi.address(new Uint8Array(buffer));
-      place.buffer = buffer;
+      place.buffer = new WeakRef(buffer);
     }
     return place.address + memory.byteOffset;
   }

@@ -14,7 +14,7 @@ import {
 } from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
-export const SLOTS = 8;
+export const SLOTS = 32;
 /** Waking the other side costs more than a hundred entries in a virtual machine: slots are large. */
 export const SLOT_BYTES = 256 * 1024;
 

@@ -3,7 +3,7 @@
 // (tests) a small entry is used.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { compileLess } from "../../runtime/heap.ts";
-import { threadsTakeText } from "../../runtime/platform.ts";
+import { runtime, threadsTakeText } from "../../runtime/platform.ts";
 
 /** Last word of a worker's argv. No word of a command line can hold a zero byte, and to look at argv takes no time,
  *  where node:worker_threads takes 2 to 3 ms of every start. */
@@ -50,6 +50,45 @@ export function messagePorts(): { here: MessagePort; there: MessagePort } {
   return { here: port1, there: port2 };
 }
 
+/** A thread that waits for its role. */
+let spare: Worker | undefined;
+
+/** Starts a thread before it is known what for: the next one that startThread() is asked for is ready by then. It does not
+ *  keep the program running. */
+export function startSpare(): void {
+  if (spare || runtime.cores < 2 || entry().program === undefined) return;
+  compileLess();
+  const worker = newWorker({}, []);
+  worker.unref();
+  // One that dies is none; who has it by then hears of it, too.
+  worker.on("error", () => {
+    if (spare === worker) spare = undefined;
+  });
+  spare = worker;
+}
+
+function takeSpare(start: WorkerStart, transfer: readonly MessagePort[]): Worker | undefined {
+  const worker = spare;
+  spare = undefined;
+  worker?.ref();
+  worker?.postMessage(start, transfer);
+  return worker;
+}
+
+/** @param start empty for one that is told later */
+function newWorker(start: WorkerStart | Record<string, never>, transfer: readonly MessagePort[]): Worker {
+  const { file, options, program } = entry();
+  return new Worker(file, {
+    ...options,
+    argv: [WORKER_MARK],
+    workerData: { ...start, alcove: true, program },
+    transferList: [...transfer],
+    trackUnmanagedFds: false,
+    // Nearly everything a worker allocates dies at once: a small young generation costs no time and saves 50 MB.
+    resourceLimits: { maxYoungGenerationSizeMb: 4 },
+  });
+}
+
 /**
  * @param onFailure called (from the event loop) when the thread reports or dies of an error
  * @param onMessage gets every other message
@@ -62,19 +101,9 @@ export function startThread(
   transfer: readonly MessagePort[] = [],
 ): Thread {
   // Checks and cache syncs are loops of our own, which gain by the better code.
-  if (start.role !== "check" && start.role !== "sync") compileLess();
-  // Nearly everything a worker allocates dies at once: a small young generation costs no time and saves 50 MB.
-  // The walk keeps a directory's names for a while: collected as often, they would be moved again and again.
-  const resourceLimits = { maxYoungGenerationSizeMb: start.role === "scan" ? 16 : 4 };
-  const { file, options, program } = entry();
-  const worker = new Worker(file, {
-    ...options,
-    argv: [WORKER_MARK],
-    workerData: { ...start, alcove: true, program },
-    transferList: [...transfer],
-    trackUnmanagedFds: false,
-    resourceLimits,
-  });
+  const compilesLess = start.role !== "check" && start.role !== "sync";
+  if (compilesLess) compileLess();
+  const worker = (compilesLess && takeSpare(start, transfer)) || newWorker(start, transfer);
   let ended: () => void = () => {};
   const exit = new Promise<void>((resolve) => {
     ended = resolve;
