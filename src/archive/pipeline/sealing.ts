@@ -348,7 +348,8 @@ export class ChunkSealing {
 
 /** The eight bytes of a counter that an entry holds. */
 function putCounter(out: Uint8Array, at: number, counter: number): void {
-  let [high, low] = [Math.floor(counter / 0x1_0000_0000), counter >>> 0];
+  let high = Math.floor(counter / 0x1_0000_0000);
+  let low = counter >>> 0;
   for (let k = 3; k >= 0; k--, high >>>= 8, low >>>= 8) {
     out[at + k] = high;
     out[at + 4 + k] = low;
