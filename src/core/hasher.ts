@@ -1,6 +1,7 @@
 // One face for the hashes of the pipeline: chunk ids and MACs over many messages in the core's memory, each
 // served by the core or by the host as the choice says. All give the same bytes.
 
+import { type HashStart, NativeSha256, nativeSha256, PLAIN_START } from "../runtime/native-sha256.ts";
 import type { Choice } from "./choose.ts";
 import { choose } from "./choose.ts";
 import * as host from "./host.ts";
@@ -40,7 +41,8 @@ export function createHasher(core: Core, kind: HashKind, choice: Choice = choose
       one: (data) => core.sha256(data),
     };
     const from = choice.sha256HostFrom;
-    return from === null ? wasm : split(core, from, { one: host.sha256, into: sha256Into(core) }, wasm);
+    if (from === null) return wasm;
+    return split(core, from, { one: host.sha256, into: sha256Into(core), start: () => PLAIN_START }, wasm);
   }
   const key = kind.key.slice();
   // Slots below 100 stay free for direct users of the core.
@@ -58,6 +60,7 @@ export function createHasher(core: Core, kind: HashKind, choice: Choice = choose
       one: (data) => host.hmacSha256(prepared, data),
       into: hmacInnerInto(core, key),
       finish: (table, n, out) => core.hmacOuterMany(slot, table, n, out),
+      start: (sha) => sha.hmacStart(key),
     };
     return split(core, from, native, wasm);
   }
@@ -79,26 +82,32 @@ interface Native {
   into: HashInto;
   /** What remains to be done to digests that `into` gave, several at once; a table and `out` as for `many`. */
   finish?: Hasher["many"];
+  /** Where this thread's hash of two messages at once starts. */
+  start(sha: NativeSha256): HashStart;
 }
 
 /** The host for messages of at least `from` bytes, the core for the others. */
 function split(core: Core, from: number, native: Native, wasm: Hasher): Hasher {
   const small = new Group(core, wasm.many);
+  const sha = nativeSha256();
+  const pairs = sha && new Pairs(core, sha, native.start(sha));
   const large = native.finish && new Group(core, native.finish);
   return {
     one: (data) => (data.length >= from ? native.one(data) : wasm.one(data)),
-    many(pairs, n, out) {
+    many(table, n, out) {
       for (let i = 0; i < n; i++) {
-        const ptr = core.u32[pairs / 4 + 2 * i]!;
-        const length = core.u32[pairs / 4 + 2 * i + 1]!;
+        const ptr = core.u32[table / 4 + 2 * i]!;
+        const length = core.u32[table / 4 + 2 * i + 1]!;
         const at = out + 32 * i;
         if (length < from) small.add(ptr, length, at);
+        else if (pairs) pairs.add(ptr, length, at);
         else {
           native.into(ptr, length, at);
           large?.add(at, 32, at);
         }
       }
       small.flush();
+      pairs?.flush();
       large?.flush();
     },
   };
@@ -134,6 +143,42 @@ class Group {
     for (let i = 0; i < this.#held; i++) {
       const at = this.#digests + 32 * i;
       this.#core.u8.copyWithin(this.#places[i]!, at, at + 32);
+    }
+    this.#held = 0;
+  }
+}
+
+/** Messages of the core's memory that are hashed two at once. */
+class Pairs {
+  readonly #core: Core;
+  readonly #sha: NativeSha256;
+  readonly #start: HashStart;
+  readonly #offsets = new Uint32Array(NativeSha256.MOST);
+  readonly #lengths = new Uint32Array(NativeSha256.MOST);
+  readonly #places = new Uint32Array(NativeSha256.MOST);
+  #held = 0;
+
+  constructor(core: Core, sha: NativeSha256, start: HashStart) {
+    this.#core = core;
+    this.#sha = sha;
+    this.#start = start;
+  }
+
+  add(ptr: number, length: number, out: number): void {
+    this.#offsets[this.#held] = ptr;
+    this.#lengths[this.#held] = length;
+    this.#places[this.#held++] = out;
+    if (this.#held === NativeSha256.MOST) this.flush();
+  }
+
+  flush(): void {
+    if (!this.#held) return;
+    const { u8 } = this.#core;
+    const { digests } = this.#sha;
+    this.#sha.many(u8, this.#offsets, this.#lengths, this.#held, this.#start);
+    for (let i = 0; i < this.#held; i++) {
+      const out = this.#places[i]!;
+      for (let k = 0; k < 32; k++) u8[out + k] = digests[32 * i + k]!;
     }
     this.#held = 0;
   }

@@ -20,6 +20,7 @@ export { libc } from "./libc.ts";
 export { MemoryReader } from "./memory-reader.ts";
 export { NameList } from "./name-list.ts";
 export { type NativeCtr, nativeCtr } from "./native-ctr.ts";
+export { NativeSha256, nativeSha256 } from "./native-sha256.ts";
 export { fsDecode, fsEncode } from "./pathbytes.ts";
 export { type RuntimeName, runtime } from "./platform.ts";
 export { Directory, RawStat } from "./scanner.ts";

@@ -34,8 +34,9 @@ const MAX_BATCH_CHUNKS = 512;
 const MAX_PLANNED = 1024;
 const RECENT_LIMIT = 1 << 14;
 // What is touched stays resident: the buffer has room for twice the largest chunk, but small files are gathered in its
-// first part, large ones are read on by this much at a time, and a slot is handed over long before it is full.
-const READ_BYTES = 4 << 20;
+// first part, large ones are read on by some chunks at a time, and a slot is handed over long before it is full.
+const GATHER_BYTES = 4 << 20;
+const READ_BYTES = 8 << 20;
 const SLOT_BYTES = 1 << 20;
 /** Lengths of a piece after which one without a boundary ends where a chunk does. */
 const SEARCHED_PIECES = 4;
@@ -111,7 +112,7 @@ export class Engine {
     );
     this.#index = HashIndex.attach(setup.index);
     this.#capacity = setup.bufferBytes;
-    this.#gather = Math.min(READ_BYTES, setup.bufferBytes);
+    this.#gather = Math.min(GATHER_BYTES, setup.bufferBytes);
     this.#buffer = core.alloc(setup.bufferBytes);
     this.#table = core.alloc(MAX_BATCH_CHUNKS * 8);
     this.#ids = core.alloc(MAX_BATCH_CHUNKS * 32);

@@ -21,10 +21,10 @@ const TAG_PUT = 0;
 const MAX_CHUNKS = 256;
 // What is compressed together is still in the cache when it is encrypted.
 const STAGE_BYTES = 1 << 18;
-// From here on a chunk's entry is made while its pieces are in the cache.
-const DIRECT_BYTES = 1 << 17;
-/** What is encrypted before it is authenticated, and still in the processor's second cache then. */
-const PIECE_BYTES = 64 << 10;
+// From here on a chunk's entry is made while its pieces are in the cache, or, where two messages are hashed at once, beside
+// others as large.
+const LARGE_BYTES = 1 << 17;
+const LARGE_TOGETHER = 4;
 
 /** Where entries are made without a buffer in between. */
 interface Direct {
@@ -50,8 +50,6 @@ export class ChunkSealing {
   readonly #entriesAt: number;
   readonly #macTable: number;
   readonly #macs: number;
-  /** Digests of HMAC's first pass. */
-  readonly #firsts: number;
   readonly #iv = Buffer.alloc(16);
   #stageUsed = 0;
   #entryBytes = 0;
@@ -60,6 +58,7 @@ export class ChunkSealing {
   readonly #lengths = new Uint32Array(MAX_CHUNKS);
   /** Where their data go among the entries. */
   readonly #targets = new Uint32Array(MAX_CHUNKS);
+  readonly #macLengths = new Uint32Array(MAX_CHUNKS);
   readonly #ids = new Uint8Array(MAX_CHUNKS * 32);
 
   /** @param largestBlob bytes of the largest compressed chunk there can be
@@ -94,7 +93,6 @@ export class ChunkSealing {
     this.#entriesAt = this.#direct ? 0 : core.alloc(room + MAX_CHUNKS * (PUT_HEADER + ENVELOPE_SIZE));
     this.#macTable = core.alloc(MAX_CHUNKS * 8);
     this.#macs = core.alloc(MAX_CHUNKS * 32);
-    this.#firsts = this.#direct ? core.alloc(MAX_CHUNKS * 32) : 0;
   }
 
   /** Chunks staged. */
@@ -115,7 +113,10 @@ export class ChunkSealing {
   /** Whether a chunk of this length can be staged beside what is there. */
   fits(length: number): boolean {
     if (this.#count === 0) return true;
-    return this.#count < MAX_CHUNKS && this.#stageUsed + lz4Bound(length) + 32 <= STAGE_BYTES;
+    const used = this.#stageUsed + lz4Bound(length) + 32;
+    if (this.#direct && length >= LARGE_BYTES && this.#count < LARGE_TOGETHER)
+      return used <= this.#stageCapacity;
+    return this.#count < MAX_CHUNKS && used <= STAGE_BYTES;
   }
 
   /** Compresses the chunk at [ptr, ptr + length) of the core's memory; its id lies at idAt. @returns entry bytes */
@@ -160,9 +161,9 @@ export class ChunkSealing {
    * @param nonce first of `blocks` counters reserved for this call
    */
   seal(nonce: number, out: Uint8Array, at: number): number {
-    if (this.#macKey && this.#stageUsed >= DIRECT_BYTES && this.#count === 1)
-      return this.#sealLarge(this.#macKey, nonce, out, at);
     if (this.#direct) return this.#sealDirect(this.#direct, nonce, out, at);
+    if (this.#macKey && this.#stageUsed >= LARGE_BYTES && this.#count === 1)
+      return this.#sealLarge(this.#macKey, nonce, out, at);
     const entries = this.#sealAll(nonce);
     out.set(entries, at);
     return at + entries.length;
@@ -170,40 +171,33 @@ export class ChunkSealing {
 
   /** As #sealAll, with the cipher writing to the entries. */
   #sealDirect({ cipher, key, hmac }: Direct, nonce: number, out: Uint8Array, start: number): number {
-    const core = this.#core;
-    const { u8, u32 } = core;
+    const { u8 } = this.#core;
     const count = this.#count;
     const end = start + this.#entryBytes;
     if (end > out.length) throw new RangeError("seal: the output does not fit");
     this.#setIv(nonce);
     cipher.begin(key, this.#iv);
     this.#zeroGaps();
-    let at = start;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0, at = start; i < count; i++) {
       const offset = this.#offsets[i]!;
       const length = this.#lengths[i]!;
       const iv = at + PUT_HEADER + 1 + MAC_SIZE;
-      const body = iv + IV_SIZE;
       // Counters go on at the next block: up to 15 bytes more are encrypted, over which the next entry is written.
-      const blocks = i + 1 < count ? (length + 15) & ~15 : length;
-      cipher.encrypt(u8, this.#stageAt + offset, out, body, blocks);
+      const bytes = i + 1 < count ? (length + 15) & ~15 : length;
+      cipher.encrypt(u8, this.#stageAt + offset, out, iv + IV_SIZE, bytes);
       putCounter(out, iv, nonce + offset / 16);
-      const first = this.#firsts + 32 * i;
-      hmac.first(out, iv, body + length, first);
-      u32[this.#macTable / 4 + 2 * i] = first;
-      u32[this.#macTable / 4 + 2 * i + 1] = 32;
-      // Only now, as the first pass has used the place.
-      const total = body + length - at;
+      this.#targets[i] = iv;
+      this.#macLengths[i] = IV_SIZE + length;
+      at = iv + IV_SIZE + length;
+    }
+    hmac.many(out, this.#targets, this.#macLengths, count, this.#macs);
+    // Only now: until then the places before the messages were the hash's.
+    for (let i = 0, at = start; i < count; i++) {
+      const total = PUT_HEADER + ENVELOPE_SIZE + this.#lengths[i]!;
       putUint32(out, at + 4, total);
       out[at + 8] = TAG_PUT;
       for (let k = 0; k < 32; k++) out[at + 9 + k] = this.#ids[i * 32 + k]!;
       out[at + PUT_HEADER] = this.#info.type;
-      at += total;
-    }
-    hmac.second(this.#macTable, count, this.#macs);
-    at = start;
-    for (let i = 0; i < count; i++) {
-      const total = PUT_HEADER + ENVELOPE_SIZE + this.#lengths[i]!;
       const mac = at + PUT_HEADER + 1;
       for (let k = 0; k < MAC_SIZE; k++) out[mac + k] = u8[this.#macs + i * 32 + k]!;
       putUint32(out, at, this.#hostCrc!(out.subarray(at + 4, at + total)));
@@ -239,26 +233,13 @@ export class ChunkSealing {
     const mac = createHmac("sha256", macKey).update(head.subarray(ivAt));
     const body = at + head.length;
     let crc = 0;
-    const take = (piece: Uint8Array): void => {
+    const { u8 } = this.#core;
+    const data = u8.subarray(this.#stageAt, this.#stageAt + length);
+    aes256ctrInPieces(this.#cipherKey!, this.#iv, data, (piece, offset) => {
       mac.update(piece);
       crc = this.#hostCrc!(piece, crc);
-    };
-    const { u8 } = this.#core;
-    if (this.#direct) {
-      const { cipher, key } = this.#direct;
-      cipher.begin(key, this.#iv);
-      for (let offset = 0; offset < length; offset += PIECE_BYTES) {
-        const n = Math.min(PIECE_BYTES, length - offset);
-        cipher.encrypt(u8, this.#stageAt + offset, out, body + offset, n);
-        take(out.subarray(body + offset, body + offset + n));
-      }
-    } else {
-      const data = u8.subarray(this.#stageAt, this.#stageAt + length);
-      aes256ctrInPieces(this.#cipherKey!, this.#iv, data, (piece, offset) => {
-        take(piece);
-        out.set(piece, body + offset);
-      });
-    }
+      out.set(piece, body + offset);
+    });
     head.set(mac.digest(), PUT_HEADER + 1);
     // What comes first is known last.
     view.setUint32(0, combineCrc32(this.#hostCrc!(head.subarray(4)), crc, length), true);
