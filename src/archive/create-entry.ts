@@ -3,12 +3,11 @@
 import type { FileStamp } from "../cache/files.ts";
 import type { ChunkerParams } from "../chunker/index.ts";
 import type { CompressionSpec } from "../compress/index.ts";
-import { type AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
+import type { AlcoveWarning } from "../errors.ts";
 import { fs, type Stat } from "../runtime/index.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import type { FileRun } from "./pipeline/file-run.ts";
-import { RACE } from "./pipeline/messages.ts";
-import type { PendingFile, ReadError } from "./pipeline/pipeline.ts";
+import type { PendingFile } from "./pipeline/pending-file.ts";
 
 export interface Entry {
   path: string;
@@ -81,14 +80,6 @@ export function statTarget(path: string): Stat | undefined {
   } catch {
     return undefined; // a dangling symlink is archived as the symlink it is
   }
-}
-
-export function problemOf(path: string, error: ReadError): AlcoveWarning {
-  if (error.code === RACE) return new BackupRaceCondition(path);
-  return backupOSError(
-    path,
-    Object.assign(new Error(error.message), { code: error.code, syscall: error.syscall }),
-  );
 }
 
 /** Bytes of the largest chunk that a chunker makes. */

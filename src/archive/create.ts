@@ -18,7 +18,6 @@ import {
   newEntry,
   partFiles,
   pendingFile,
-  problemOf,
   slotBytes,
   statIfThere,
 } from "./create-entry.ts";
@@ -30,7 +29,8 @@ import { MetadataCollector } from "./metadata-capture.ts";
 import { stripPrefixOf } from "./paths.ts";
 import { FileRun } from "./pipeline/file-run.ts";
 import { CHANGED } from "./pipeline/messages.ts";
-import { CreatePipeline, type PendingFile } from "./pipeline/pipeline.ts";
+import { type PendingFile, problemOf } from "./pipeline/pending-file.ts";
+import { CreatePipeline } from "./pipeline/pipeline.ts";
 import { ScanAhead } from "./pipeline/scan-ahead.ts";
 import { type ScanEvent, ScanReader } from "./pipeline/scan-channel.ts";
 import { walkHere } from "./pipeline/scan-events.ts";

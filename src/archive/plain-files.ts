@@ -6,14 +6,14 @@ import { type FileStamp, type FilesCache, ID_STRIDE, UNCHANGED } from "../cache/
 import { choose } from "../core/choose.ts";
 import { createHasher, type Hasher } from "../core/hasher.ts";
 import { fsEncode } from "../format/bytes.ts";
-import { fs, STAT } from "../runtime/index.ts";
+import { fs, readStamp, STAT } from "../runtime/index.ts";
 import type { ChunkStore } from "./chunk-store.ts";
 import { isRegular } from "./constants.ts";
 import { idHasherKind } from "./ids.ts";
 import type { MetadataCollector } from "./metadata-capture.ts";
 import { aPlainFile, type FileRun, plainTime } from "./pipeline/file-run.ts";
 import type { JobWriter } from "./pipeline/messages.ts";
-import { readStamp, ScanReader, type ScanSlot, XATTRS_NONE } from "./pipeline/scan-channel.ts";
+import { ScanReader, type ScanSlot, XATTRS_NONE } from "./pipeline/scan-channel.ts";
 import type { PlainFile } from "./plain-item.ts";
 
 const MOST_FILES = 2048;

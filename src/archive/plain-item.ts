@@ -1,5 +1,6 @@
 // The item of a plain file, of which most of an archive consists: the bytes that ItemEncoder would make of its fields, in
 // one pass and one function, since what is called for each field costs more than the bytes.
+import { writeUint } from "../format/msgpack-uint.ts";
 
 /** What a regular file's item has that has neither attributes, ACLs, flags nor further names. Used again for each. */
 export interface PlainFile {
@@ -64,19 +65,9 @@ export function plainBytes(file: PlainFile, { middle, end }: ConstantFields): nu
 export function encodePlain(out: Uint8Array, p: number, file: PlainFile, fields: ConstantFields): number {
   const { times, ids, sizes, paths, pathAt, pathEnd, chunkCount, idStride } = file;
   out[p++] = 0x80 | (10 + (file.hasChangeTime ? 1 : 0) + (file.hasAccessTime ? 1 : 0));
-  if (file.hasAccessTime) p = putTime(out, put(out, p, ATIME), times[4]!, times[5]!);
+  if (file.hasAccessTime) p = writeUint(out, put(out, p, ATIME), times[4]!, times[5]!);
   p = put(out, p, CHUNKS);
-  if (chunkCount < 16) out[p++] = 0x90 | chunkCount;
-  else {
-    const wide = chunkCount > 0xffff;
-    out[p++] = wide ? 0xdd : 0xdc;
-    if (wide) {
-      out[p++] = chunkCount >>> 24;
-      out[p++] = chunkCount >>> 16;
-    }
-    out[p++] = chunkCount >>> 8;
-    out[p++] = chunkCount;
-  }
+  p = putHead(out, p, chunkCount, 0x90, 16, 0xdc);
   for (let i = 0, from = file.idsAt; i < chunkCount; i++, from += idStride) {
     out[p] = 0x93;
     out[p + 1] = 0xda;
@@ -84,30 +75,17 @@ export function encodePlain(out: Uint8Array, p: number, file: PlainFile, fields:
     out[p + 3] = 32;
     p += 4;
     for (let k = 0; k < 32; k++) out[p + k] = ids[from + k]!;
-    p = putUint(out, p + 32, sizes[2 * i]!);
-    p = putUint(out, p, sizes[2 * i + 1]!);
+    p = writeUint(out, p + 32, 0, sizes[2 * i]!);
+    p = writeUint(out, p, 0, sizes[2 * i + 1]!);
   }
-  if (file.hasChangeTime) p = putTime(out, put(out, p, CTIME), times[2]!, times[3]!);
+  if (file.hasChangeTime) p = writeUint(out, put(out, p, CTIME), times[2]!, times[3]!);
   p = put(out, p, fields.middle);
-  p = putTime(out, put(out, p, MTIME), times[0]!, times[1]!);
+  p = writeUint(out, put(out, p, MTIME), times[0]!, times[1]!);
   p = put(out, p, PATH);
-  const length = pathEnd - pathAt;
-  if (length < 32) out[p++] = 0xa0 | length;
-  else {
-    const wide = length > 0xffff;
-    out[p++] = wide ? 0xdb : 0xda;
-    if (wide) {
-      out[p++] = length >>> 24;
-      out[p++] = length >>> 16;
-    }
-    out[p++] = length >>> 8;
-    out[p++] = length;
-  }
+  p = putHead(out, p, pathEnd - pathAt, 0xa0, 32, 0xda);
   for (let i = pathAt; i < pathEnd; i++) out[p++] = paths[i]!;
   p = put(out, p, SIZE);
-  const { size } = file;
-  if (size < 0x1_0000_0000) p = putUint(out, p, size);
-  else p = putTime(out, p, Math.floor(size / 0x1_0000_0000), size);
+  p = writeUint(out, p, Math.floor(file.size / 0x1_0000_0000), file.size);
   return put(out, p, fields.end);
 }
 
@@ -117,42 +95,22 @@ function put(out: Uint8Array, p: number, bytes: Uint8Array): number {
   return p + n;
 }
 
-/** A number of 32 bits in its shortest form. */
-function putUint(out: Uint8Array, p: number, n: number): number {
-  if (n < 0x80) {
-    out[p] = n;
+/** The head of an array or of raw bytes. @param fix the code that holds small lengths itself, below `limit`
+ *  @param code of those with 16 bits; the next one is of those with 32 */
+function putHead(
+  out: Uint8Array,
+  p: number,
+  length: number,
+  fix: number,
+  limit: number,
+  code: number,
+): number {
+  if (length < limit) {
+    out[p] = fix | length;
     return p + 1;
   }
-  if (n < 0x100) {
-    out[p] = 0xcc;
-    out[p + 1] = n;
-    return p + 2;
-  }
-  if (n < 0x10000) {
-    out[p] = 0xcd;
-    out[p + 1] = n >>> 8;
-    out[p + 2] = n;
-    return p + 3;
-  }
-  out[p] = 0xce;
-  out[p + 1] = n >>> 24;
-  out[p + 2] = n >>> 16;
-  out[p + 3] = n >>> 8;
-  out[p + 4] = n;
-  return p + 5;
-}
-
-/** A number of 64 bits in its shortest form. @param lo its lower 32 bits count */
-function putTime(out: Uint8Array, p: number, hi: number, lo: number): number {
-  if (hi === 0) return putUint(out, p, lo >>> 0);
-  out[p] = 0xcf;
-  out[p + 1] = hi >>> 24;
-  out[p + 2] = hi >>> 16;
-  out[p + 3] = hi >>> 8;
-  out[p + 4] = hi;
-  out[p + 5] = lo >>> 24;
-  out[p + 6] = lo >>> 16;
-  out[p + 7] = lo >>> 8;
-  out[p + 8] = lo;
-  return p + 9;
+  const wide = length > 0xffff;
+  out[p++] = wide ? code + 1 : code;
+  for (let shift = wide ? 24 : 8; shift >= 0; shift -= 8) out[p++] = length >>> shift;
+  return p;
 }

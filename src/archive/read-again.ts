@@ -3,12 +3,12 @@
 import { BackupRaceCondition, FileChangedWarning } from "../errors.ts";
 import { Stat } from "../runtime/index.ts";
 import { isRegular } from "./constants.ts";
-import { type Entry, newEntry, problemOf, statIfThere } from "./create-entry.ts";
+import { type Entry, newEntry, statIfThere } from "./create-entry.ts";
 import type { Item } from "./item.ts";
 import type { ItemMaker } from "./item-maker.ts";
 import type { FileRun } from "./pipeline/file-run.ts";
 import { CHANGED, RACE } from "./pipeline/messages.ts";
-import type { PendingFile } from "./pipeline/pipeline.ts";
+import { type PendingFile, problemOf } from "./pipeline/pending-file.ts";
 
 /** Whether there is something to be read again. Not a name of an inode that has more: those would get other contents. */
 export function wasRaced({ run, file, item, again }: Entry): boolean {

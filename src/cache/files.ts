@@ -4,10 +4,11 @@
 // entries' offsets and an age for each. Nothing is decoded but the one entry that is asked for.
 
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
+import { writeUint } from "../format/msgpack-uint.ts";
 import { splitNanoseconds } from "../format/nanoseconds.ts";
 import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
-import { EntryReader, writeEntry, writeUint } from "./filesformat.ts";
+import { EntryReader, writeEntry } from "./filesformat.ts";
 import { FileHasher, verifyIntegrity } from "./integrity.ts";
 
 /** What of a file's status must be the same for it to count as unchanged (--files-cache). */

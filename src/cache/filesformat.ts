@@ -2,6 +2,7 @@
 // Read in place, integers as two 32-bit halves, because nanoseconds and inode numbers need 64 bits.
 
 import { IntegrityError } from "../errors.ts";
+import { writeUint } from "../format/msgpack-uint.ts";
 
 const RAW32 = [0xda, 0x00, 0x20] as const;
 
@@ -138,24 +139,6 @@ function raw32(out: Uint8Array, at: number, from: Uint8Array, offset: number): n
   out[at + 2] = RAW32[2];
   for (let i = 0; i < 32; i++) out[at + 3 + i] = from[offset + i]!;
   return at + 35;
-}
-
-/** The shortest msgpack form of an unsigned number, as Python writes it. The position behind it. */
-export function writeUint(out: Uint8Array, at: number, hi: number, lo: number): number {
-  let width: number;
-  if (hi > 0) {
-    out[at++] = 0xcf;
-    for (let shift = 24; shift >= 0; shift -= 8) out[at++] = hi >>> shift;
-    width = 4;
-  } else if (lo < 0x80) {
-    out[at] = lo;
-    return at + 1;
-  } else {
-    width = lo < 0x100 ? 1 : lo < 0x10000 ? 2 : 4;
-    out[at++] = width === 1 ? 0xcc : width === 2 ? 0xcd : 0xce;
-  }
-  for (let shift = 8 * (width - 1); shift >= 0; shift -= 8) out[at++] = lo >>> shift;
-  return at;
 }
 
 function u32(b: Uint8Array, at: number): number {

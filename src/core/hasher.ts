@@ -89,12 +89,16 @@ interface Native {
 /** The host for messages of at least `from` bytes, the core for the others. */
 function split(core: Core, from: number, native: Native, wasm: Hasher): Hasher {
   const small = new Group(core, wasm.many);
-  const sha = nativeSha256();
-  const pairs = sha && new Pairs(core, sha, native.start(sha));
+  // Looked for by the first batch: many commands have single messages only.
+  let pairs: Pairs | null | undefined;
   const large = native.finish && new Group(core, native.finish);
   return {
     one: (data) => (data.length >= from ? native.one(data) : wasm.one(data)),
     many(table, n, out) {
+      if (pairs === undefined) {
+        const sha = nativeSha256();
+        pairs = sha ? new Pairs(core, sha, native.start(sha)) : null;
+      }
       for (let i = 0; i < n; i++) {
         const ptr = core.u32[table / 4 + 2 * i]!;
         const length = core.u32[table / 4 + 2 * i + 1]!;

@@ -52,10 +52,8 @@ function innerBlock(key: Uint8Array): Uint8Array {
   return block;
 }
 
-/** HMAC-SHA256 of messages in any memory by the host, for who makes what lies before a message afterwards. */
+/** HMAC-SHA256 of messages in any memory by the host, for who makes the 64 bytes before a message afterwards. */
 export class HostHmac {
-  /** Bytes that are overwritten before each message. */
-  static readonly BEFORE = BLOCK;
   /** How many messages many() takes. */
   static readonly MOST = NativeSha256.MOST;
   readonly #core: Core;

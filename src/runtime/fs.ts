@@ -22,17 +22,7 @@ import {
 } from "./constants.ts";
 import type { FsEntry } from "./entry.ts";
 import { isSystemError, systemError } from "./errno.ts";
-import {
-  type Libc,
-  type LibcName,
-  libc,
-  listAttributes,
-  PATH_A,
-  PATH_B,
-  PATH_REGION,
-  STATX,
-  VALUE,
-} from "./libc.ts";
+import { type Libc, type LibcName, libc, listAttributes, PATH_A, PATH_B, STATX, VALUE } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
 import { Directory, fstatInto, openDirectory, openDirectoryBeneath, openTarget, statx } from "./scanner.ts";
@@ -98,10 +88,8 @@ export function fstat(fd: number, into: Stat = new Stat()): Stat {
 /** Whether a path, given as bytes, has no extended attribute and no ACL; false where that cannot be told. */
 export function hasNoXattrs(bytes: Uint8Array, from: number, to: number): boolean {
   const c = libc();
-  if (!c || to - from >= PATH_REGION) return false;
-  for (let i = from, at = PATH_A; i < to; i++) c.memory[at++] = bytes[i]!;
-  c.memory[PATH_A + to - from] = 0;
-  return listAttributes(c, "llistxattr", c.address + PATH_A) === 0;
+  const address = c?.pathOfBytes(bytes, from, to);
+  return c !== undefined && address !== undefined && listAttributes(c, "llistxattr", address) === 0;
 }
 
 /** The names of a directory with their inode numbers, ordered by these. */
@@ -140,9 +128,7 @@ export function readlink(path: string, dir?: Directory): string {
 
 /** A descriptor for reading. Final symlinks are not followed, fifos and devices do not block, unless asked for. */
 export function openRead(path: string, options: OpenReadOptions = {}, dir?: Directory): number {
-  let flags = O_RDONLY | O_NOCTTY | O_CLOEXEC;
-  if (!options.follow) flags |= O_NOFOLLOW;
-  if (!options.blocking) flags |= O_NONBLOCK;
+  const flags = readFlags(options);
   if (options.noatime === false || O_NOATIME === 0) return openFd(path, flags, 0, dir);
   try {
     return openFd(path, flags | O_NOATIME, 0, dir);
@@ -151,6 +137,13 @@ export function openRead(path: string, options: OpenReadOptions = {}, dir?: Dire
     if (!isSystemError(error, "EPERM", "EROFS")) throw error;
     return openFd(path, flags, 0, dir);
   }
+}
+
+function readFlags(options: OpenReadOptions): number {
+  let flags = O_RDONLY | O_NOCTTY | O_CLOEXEC;
+  if (!options.follow) flags |= O_NOFOLLOW;
+  if (!options.blocking) flags |= O_NONBLOCK;
+  return flags;
 }
 
 /** As openRead, of a path that is [from, to) of some bytes, at less cost; undefined where that is not possible, or fails:
@@ -162,20 +155,10 @@ export function openReadBytes(
   options: OpenReadOptions,
 ): number | undefined {
   const c = libc();
-  if (!c || runtime.name === "deno" || to - from >= PATH_REGION) return undefined;
-  const { memory } = c;
-  let end = PATH_A;
-  for (let i = from; i < to; i++) {
-    const byte = bytes[i]!;
-    if (byte === 0) return undefined;
-    memory[end++] = byte;
-  }
-  memory[end] = 0;
-  let flags = O_RDONLY | O_NOCTTY | O_CLOEXEC | O_LARGEFILE;
-  if (!options.follow) flags |= O_NOFOLLOW;
-  if (!options.blocking) flags |= O_NONBLOCK;
+  const address = runtime.name === "deno" ? undefined : c?.pathOfBytes(bytes, from, to);
+  if (!c || address === undefined) return undefined;
+  const flags = readFlags(options) | O_LARGEFILE;
   const open = c.get("openat");
-  const address = c.address + PATH_A;
   let fd = open(AT_FDCWD, address, flags | O_NOATIME, 0);
   // As in openRead.
   if (fd < 0 && O_NOATIME !== 0) fd = open(AT_FDCWD, address, flags, 0);

@@ -194,6 +194,20 @@ export class Libc {
     return this.address + region;
   }
 
+  /** As path(), of a path that is [from, to) of some bytes; undefined where it does not fit or holds a zero. */
+  pathOfBytes(bytes: Uint8Array, from: number, to: number): number | undefined {
+    if (to - from >= PATH_REGION) return undefined;
+    const { memory } = this;
+    let end = PATH_A;
+    for (let i = from; i < to; i++) {
+      const byte = bytes[i]!;
+      if (byte === 0) return undefined;
+      memory[end++] = byte;
+    }
+    memory[end] = 0;
+    return this.address + PATH_A;
+  }
+
   /** Puts bytes and a closing zero at `region`. */
   bytes(bytes: Uint8Array, region: number, room: number, path?: string): void {
     if (bytes.includes(0)) throw systemError("path", 22 /* EINVAL */, path);

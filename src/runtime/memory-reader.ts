@@ -4,6 +4,7 @@ import nodeFs from "node:fs";
 import { systemError } from "./errno.ts";
 import { descriptorsAreReal } from "./fs.ts";
 import { type Libc, libc } from "./libc.ts";
+import { MemoryAddress } from "./memory-address.ts";
 
 const EINTR = 4;
 /** The kernel takes no more at once. */
@@ -12,14 +13,14 @@ const MOST = 0x7ffff000;
 export class MemoryReader {
   readonly #memory: () => Uint8Array;
   readonly #c: Libc | undefined;
-  #buffer: ArrayBufferLike | undefined;
-  #base = 0;
+  readonly #address: MemoryAddress | undefined;
 
   /** @param memory the whole memory as it is now; another view once it has grown */
   constructor(memory: () => Uint8Array) {
     this.#memory = memory;
     const c = libc();
     this.#c = c?.find("read") && c.find("pread") && descriptorsAreReal() ? c : undefined;
+    this.#address = this.#c && new MemoryAddress(this.#c.ffi);
   }
 
   /** Reads up to n bytes to `at`, from the file's position or a given one. @returns 0 at the end. @throws system errors */
@@ -28,11 +29,7 @@ export class MemoryReader {
     if (at + n > memory.length) throw new RangeError("read: not within the memory");
     const c = this.#c;
     if (!c) return nodeFs.readSync(fd, memory, at, n, position ?? null);
-    if (memory.buffer !== this.#buffer) {
-      this.#buffer = memory.buffer;
-      this.#base = c.ffi.address(memory);
-    }
-    const to = this.#base + at;
+    const to = this.#address!.of(memory) + at;
     const size = Math.min(n, MOST);
     for (;;) {
       const got =

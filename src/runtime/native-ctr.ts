@@ -4,28 +4,22 @@
 import crypto from "node:crypto";
 import type { CFunction } from "./ffi/types.ts";
 import { type Libc, libc } from "./libc.ts";
+import { MemoryAddress } from "./memory-address.ts";
 
 const KEY = 0;
 const IV = 32;
 const LENGTH = 48;
 const SMALL_BYTES = 256;
 
-/** A memory, which is not kept alive for it, and the address of its first byte. */
-interface Place {
-  buffer: WeakRef<ArrayBufferLike> | undefined;
-  address: number;
-}
-
 export class NativeCtr {
-  readonly #c: Libc;
   readonly #update: CFunction;
   readonly #init: CFunction;
   readonly #context: number;
   /** Key, counter, and the length that OpenSSL tells. */
   readonly #small: Uint8Array<ArrayBuffer>;
   readonly #smallAt: number;
-  readonly #from: Place = { buffer: undefined, address: 0 };
-  readonly #to: Place = { buffer: undefined, address: 0 };
+  readonly #from: MemoryAddress;
+  readonly #to: MemoryAddress;
 
   private constructor(
     c: Libc,
@@ -33,7 +27,8 @@ export class NativeCtr {
     context: number,
     cipher: number,
   ) {
-    this.#c = c;
+    this.#from = new MemoryAddress(c.ffi);
+    this.#to = new MemoryAddress(c.ffi);
     this.#update = functions.update;
     this.#init = functions.init;
     this.#context = context;
@@ -74,19 +69,10 @@ export class NativeCtr {
     // What is written here nobody else checks.
     if (!fits || !Number.isSafeInteger(fromAt) || !Number.isSafeInteger(toAt) || n > 0x7fffffff)
       throw new RangeError("cipher: not within the memory");
-    const source = this.#addressOf(this.#from, from) + fromAt;
-    const target = this.#addressOf(this.#to, to) + toAt;
+    const source = this.#from.of(from) + fromAt;
+    const target = this.#to.of(to) + toAt;
     if (this.#update(this.#context, target, this.#smallAt + LENGTH, source, n) !== 1)
       throw new Error("cipher: OpenSSL does not encrypt");
-  }
-
-  #addressOf(place: Place, memory: Uint8Array): number {
-    const { buffer } = memory;
-    if (place.buffer?.deref() !== buffer) {
-      place.address = this.#c.ffi.address(new Uint8Array(buffer));
-      place.buffer = new WeakRef(buffer);
-    }
-    return place.address + memory.byteOffset;
   }
 
   #works(): boolean {

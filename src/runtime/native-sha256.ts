@@ -4,6 +4,7 @@
 import crypto from "node:crypto";
 import type { CFunction } from "./ffi/types.ts";
 import { type Libc, libc } from "./libc.ts";
+import { MemoryAddress } from "./memory-address.ts";
 
 const BLOCK = 64;
 const LANES = 2;
@@ -56,14 +57,12 @@ export class NativeSha256 {
   static readonly MOST = 256;
   /** Digests that many() gave, 32 bytes each. */
   readonly digests = new Uint8Array(NativeSha256.MOST * 32);
-  readonly #c: Libc;
   readonly #two: CFunction;
   readonly #one: CFunction;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #words: Uint32Array;
   readonly #address: number;
-  #buffer: WeakRef<ArrayBufferLike> | undefined;
-  #base = 0;
+  readonly #memory: MemoryAddress;
   // Of each lane: its message, the address and number of blocks that come next, and the phase.
   readonly #message = new Int32Array(LANES);
   readonly #at = new Float64Array(LANES);
@@ -73,7 +72,7 @@ export class NativeSha256 {
   readonly #order = new Uint32Array(NativeSha256.MOST);
 
   private constructor(c: Libc, two: CFunction, one: CFunction) {
-    this.#c = c;
+    this.#memory = new MemoryAddress(c.ffi);
     this.#two = two;
     this.#one = one;
     this.#bytes = new Uint8Array(new ArrayBuffer(SMALL_BYTES));
@@ -109,7 +108,7 @@ export class NativeSha256 {
     // What is read here nobody else checks.
     for (let i = 0; i < n; i++)
       if (offsets[i]! + lengths[i]! > memory.length) throw new RangeError("hash: not within the memory");
-    const base = this.#addressOf(memory);
+    const base = this.#memory.of(memory);
     const left = this.#left;
     const at = this.#at;
     const order = this.#order;
@@ -237,15 +236,6 @@ export class NativeSha256 {
       into[at + 4 * k + 2] = word >>> 8;
       into[at + 4 * k + 3] = word;
     }
-  }
-
-  #addressOf(memory: Uint8Array): number {
-    const { buffer } = memory;
-    if (this.#buffer?.deref() !== buffer) {
-      this.#base = this.#c.ffi.address(new Uint8Array(buffer));
-      this.#buffer = new WeakRef(buffer);
-    }
-    return this.#base + memory.byteOffset;
   }
 
   /** Messages of every length around a block's ends, beside each other, plain and with a key. */

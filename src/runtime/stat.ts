@@ -95,22 +95,17 @@ export class Stat {
 
   /** Fills this object from numbers by STAT that begin at index `at`. */
   fromNumbers(from: Float64Array, at: number): this {
+    readStamp(from, at, this);
     this.mode = from[at + STAT.mode]!;
     this.uid = from[at + STAT.uid]!;
     this.gid = from[at + STAT.gid]!;
     this.nlink = from[at + STAT.nlink]!;
-    this.size = from[at + STAT.size]!;
-    this.ino = inodeOfNumbers(from, at);
     this.dev = from[at + STAT.dev]!;
     this.rdev = from[at + STAT.rdev]!;
     this.blocks = from[at + STAT.blocks]!;
     this.blksize = from[at + STAT.blksize]!;
-    this.mtimeSec = from[at + STAT.mtimeSec]!;
-    this.mtimeNsec = from[at + STAT.mtimeNsec]!;
     this.atimeSec = from[at + STAT.atimeSec]!;
     this.atimeNsec = from[at + STAT.atimeNsec]!;
-    this.ctimeSec = from[at + STAT.ctimeSec]!;
-    this.ctimeNsec = from[at + STAT.ctimeNsec]!;
     this.hasBirthtime = from[at + STAT.hasBirthtime]! !== 0;
     this.birthtimeSec = from[at + STAT.birthtimeSec]!;
     this.birthtimeNsec = from[at + STAT.birthtimeNsec]!;
@@ -223,11 +218,20 @@ export function numbersOfStatx(
   out[to + STAT.dev] = makedev(u32[at + 34]!, u32[at + 35]!);
 }
 
-/** A bigint above 2^53. */
-export function inodeOfNumbers(from: Float64Array, at: number): number | bigint {
+/** What of numbers by STAT tells whether a file is as it was. @param at where they begin */
+export function readStamp(
+  from: Float64Array,
+  at: number,
+  into: Pick<Stat, "size" | "ino" | "mtimeSec" | "mtimeNsec" | "ctimeSec" | "ctimeNsec">,
+): void {
   const high = from[at + STAT.inoHigh]!;
   const low = from[at + STAT.ino]!;
-  return high < 0 ? low : (BigInt(high) << 32n) | BigInt(low);
+  into.size = from[at + STAT.size]!;
+  into.ino = high < 0 ? low : (BigInt(high) << 32n) | BigInt(low);
+  into.mtimeSec = from[at + STAT.mtimeSec]!;
+  into.mtimeNsec = from[at + STAT.mtimeNsec]!;
+  into.ctimeSec = from[at + STAT.ctimeSec]!;
+  into.ctimeNsec = from[at + STAT.ctimeNsec]!;
 }
 
 export function joinNs(sec: number, nsec: number): bigint {

@@ -5,8 +5,7 @@ import { type FilesCache, ID_STRIDE } from "../../cache/files.ts";
 import { type AlcoveWarning, FileChangedWarning } from "../../errors.ts";
 import { fsDecode } from "../../format/bytes.ts";
 import { splitNanoseconds } from "../../format/nanoseconds.ts";
-import { STAT, Stat } from "../../runtime/index.ts";
-import { problemOf } from "../create-entry.ts";
+import { readStamp, STAT, Stat } from "../../runtime/index.ts";
 import type { ChunkRef, Item } from "../item.ts";
 import { ItemDecoder } from "../item-decoder.ts";
 import { ItemEncoder } from "../item-encoder.ts";
@@ -14,8 +13,8 @@ import type { MetadataCollector } from "../metadata-capture.ts";
 import type { PlainFile } from "../plain-item.ts";
 import type { Statistics } from "../stats.ts";
 import { CHANGED, type FreshStat, type JobWriter, RACE } from "./messages.ts";
-import type { ReadError, RunOfFiles } from "./pipeline.ts";
-import { readStamp, type ScanReader } from "./scan-channel.ts";
+import { problemOf, type ReadError, type RunOfFiles } from "./pending-file.ts";
+import type { ScanReader } from "./scan-channel.ts";
 
 /** What the items of a run need to be complete. */
 export interface RunContext {

@@ -26,9 +26,7 @@ import {
   BOUNDARY_RECORD_BYTES,
   CHUNK_RECORD_BYTES,
   END_RECORD_BYTES,
-  type FileRequest,
   FRESH_STAT,
-  type FreshStat,
   JobWriter,
   LAST_PIECE,
   RECORD_BOUNDARY,
@@ -39,6 +37,7 @@ import {
   readFreshStat,
   readJob,
 } from "./messages.ts";
+import type { PendingFile, RunOfFiles } from "./pending-file.ts";
 import { SplitFile } from "./split-file.ts";
 
 const BATCH_BYTES = 2 << 20;
@@ -50,41 +49,6 @@ const YIELD_MS = 40;
 const NEARLY_DONE = 8 << 20;
 /** Where no threads are to be waited for. */
 const NOBODY = new Int32Array(new SharedArrayBuffer(4));
-
-/** A file on its way through the pipeline, or waiting in the archive's order for its turn. */
-export interface PendingFile {
-  request: FileRequest;
-  chunks: ChunkRef[];
-  done: boolean;
-  flags: number;
-  /** Metadata as found at opening, where it differs from the walk's. */
-  fresh: FreshStat | undefined;
-  error: ReadError | undefined;
-  /** Leading chunks that part files reference: kept even if the file fails. */
-  written: number;
-}
-
-/** Why a file could not be read. */
-export interface ReadError {
-  code: string;
-  syscall: string;
-  message: string;
-}
-
-/** Files of one job that are told of one after the other, without an object for each. */
-export interface RunOfFiles {
-  /** No more files are added: it is on its way. */
-  close(): void;
-  isDone: boolean;
-  /** A chunk of the next file. @param idAt where its id lies in `bytes` */
-  chunk(bytes: Uint8Array, idAt: number, size: number, csize: number): void;
-  /** The next file is complete. @returns chunks whose references are to be given back */
-  end(flags: number, fresh: FreshStat | undefined): ChunkRef[] | undefined;
-  /** The next file could not be read. @returns its chunks, whose references are to be given back */
-  fail(error: ReadError): ChunkRef[];
-  /** Where the next piece of the same file begins. @returns bytes that this one has more than was thought */
-  boundary?(offset: number): number;
-}
 
 /** Where chunks go: the chunk index, the statistics and the repository behind them. */
 export interface ChunkSink {

@@ -1,17 +1,9 @@
 // The walk of a tree in a thread of its own, told to the main thread through shared memory: a ring of slots filled with
 // events, one after another. Half of what an unchanged backup costs is three system calls an entry; so they are made
 // while the main thread looks up, references and encodes what was found before.
-import type { FileStamp } from "../../cache/files.ts";
 import { type AlcoveWarning, errorFromRemote } from "../../errors.ts";
 import { fsDecode, fsEncode } from "../../format/bytes.ts";
-import {
-  inodeOfNumbers,
-  type NameList,
-  type RawStat,
-  STAT,
-  STAT_NUMBERS,
-  type Stat,
-} from "../../runtime/index.ts";
+import { type NameList, type RawStat, STAT, STAT_NUMBERS, type Stat } from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
 export const SLOTS = 32;
@@ -257,14 +249,4 @@ export class ScanReader {
     if (!problem) throw new Error(`walk: a warning of an unknown kind, ${msgid}`);
     return { type: "problem", root, path: name, problem };
   }
-}
-
-/** What the files cache compares, of an entry at hand. @param at where its numbers are */
-export function readStamp(from: Float64Array, at: number, stamp: FileStamp): void {
-  stamp.size = from[at + STAT.size]!;
-  stamp.ino = inodeOfNumbers(from, at);
-  stamp.mtimeSec = from[at + STAT.mtimeSec]!;
-  stamp.mtimeNsec = from[at + STAT.mtimeNsec]!;
-  stamp.ctimeSec = from[at + STAT.ctimeSec]!;
-  stamp.ctimeNsec = from[at + STAT.ctimeNsec]!;
 }

@@ -173,8 +173,7 @@ export class ChunkSealing {
   #sealDirect({ cipher, key, hmac }: Direct, nonce: number, out: Uint8Array, start: number): number {
     const { u8 } = this.#core;
     const count = this.#count;
-    const end = start + this.#entryBytes;
-    if (end > out.length) throw new RangeError("seal: the output does not fit");
+    if (start + this.#entryBytes > out.length) throw new RangeError("seal: the output does not fit");
     this.#setIv(nonce);
     cipher.begin(key, this.#iv);
     this.#zeroGaps();
@@ -192,19 +191,7 @@ export class ChunkSealing {
     }
     hmac.many(out, this.#targets, this.#macLengths, count, this.#macs);
     // Only now: until then the places before the messages were the hash's.
-    for (let i = 0, at = start; i < count; i++) {
-      const total = PUT_HEADER + ENVELOPE_SIZE + this.#lengths[i]!;
-      putUint32(out, at + 4, total);
-      out[at + 8] = TAG_PUT;
-      for (let k = 0; k < 32; k++) out[at + 9 + k] = this.#ids[i * 32 + k]!;
-      out[at + PUT_HEADER] = this.#info.type;
-      const mac = at + PUT_HEADER + 1;
-      for (let k = 0; k < MAC_SIZE; k++) out[mac + k] = u8[this.#macs + i * 32 + k]!;
-      putUint32(out, at, this.#hostCrc!(out.subarray(at + 4, at + total)));
-      at += total;
-    }
-    this.#stageUsed = this.#entryBytes = this.#count = 0;
-    return end;
+    return this.#finish(out, start);
   }
 
   /** Gaps between chunks are encrypted too and thrown away; zeroed so that nothing old goes through the cipher. */
@@ -222,11 +209,7 @@ export class ChunkSealing {
     const total = PUT_HEADER + ENVELOPE_SIZE + length;
     if (at + total > out.length) throw new RangeError("seal: the output does not fit");
     const head = new Uint8Array(PUT_HEADER + ENVELOPE_SIZE);
-    const view = new DataView(head.buffer);
-    view.setUint32(4, total, true);
-    head[8] = TAG_PUT;
-    head.set(this.#ids.subarray(0, 32), 9);
-    head[PUT_HEADER] = this.#info.type;
+    this.#putHead(head, 0, 0);
     this.#setIv(nonce);
     const ivAt = PUT_HEADER + 1 + MAC_SIZE;
     head.set(this.#iv.subarray(8), ivAt);
@@ -242,50 +225,40 @@ export class ChunkSealing {
     });
     head.set(mac.digest(), PUT_HEADER + 1);
     // What comes first is known last.
-    view.setUint32(0, combineCrc32(this.#hostCrc!(head.subarray(4)), crc, length), true);
+    putUint32(head, 0, combineCrc32(this.#hostCrc!(head.subarray(4)), crc, length));
     out.set(head, at);
-    this.#stageUsed = this.#entryBytes = this.#count = 0;
+    this.#clear();
     return at + total;
   }
 
+  /** Makes the entries in the core's memory. */
   #sealAll(nonce: number): Uint8Array {
     const core = this.#core;
-    const end = this.#stageAt + this.#stageUsed;
     const { u8 } = core;
-    const view = new DataView(u8.buffer);
-    let at = this.#entriesAt;
-    for (let i = 0; i < this.#count; i++) {
+    for (let i = 0, at = this.#entriesAt; i < this.#count; i++) {
       const offset = this.#offsets[i]!;
       const length = this.#lengths[i]!;
-      const total = PUT_HEADER + this.#overhead + length;
-      view.setUint32(at + 4, total, true);
-      u8[at + 8] = TAG_PUT;
-      for (let k = 0; k < 32; k++) u8[at + 9 + k] = this.#ids[i * 32 + k]!;
       const data = at + PUT_HEADER;
-      u8[data] = this.#info.type;
       if (this.#cipherKey) {
-        const counter = nonce + offset / 16;
         const iv = data + 1 + MAC_SIZE;
-        putCounter(u8, iv, counter);
+        putCounter(u8, iv, nonce + offset / 16);
         this.#targets[i] = iv + IV_SIZE;
         core.u32[this.#macTable / 4 + i * 2] = iv;
         core.u32[this.#macTable / 4 + i * 2 + 1] = IV_SIZE + length;
       } else u8.copyWithin(data + 1, this.#stageAt + offset, this.#stageAt + offset + length);
-      at += total;
+      at = data + this.#overhead + length;
     }
     if (this.#cipherKey) {
       this.#zeroGaps();
       this.#setIv(nonce);
       let next = 0;
-      aes256ctrInPieces(this.#cipherKey, this.#iv, u8.subarray(this.#stageAt, end), (piece, at) => {
+      const staged = u8.subarray(this.#stageAt, this.#stageAt + this.#stageUsed);
+      aes256ctrInPieces(this.#cipherKey, this.#iv, staged, (piece, at) => {
         next = this.#scatter(piece, at, next);
       });
     }
     if (this.#mac) this.#mac.many(this.#macTable, this.#count, this.#macs);
-    this.#finish();
-    const entries = core.u8.subarray(this.#entriesAt, at);
-    this.#stageUsed = this.#entryBytes = this.#count = 0;
-    return entries;
+    return u8.subarray(this.#entriesAt, this.#finish(u8, this.#entriesAt));
   }
 
   /** Copies a piece of the ciphertexts to the entries. @param from first chunk it may belong to @returns the last one */
@@ -302,19 +275,38 @@ export class ChunkSealing {
     }
   }
 
-  #finish(): void {
+  /** Writes what comes before the data of the entries from `start` of a memory on: the core's where the core makes the
+   *  CRCs. Nothing is staged then. @returns the position behind them */
+  #finish(memory: Uint8Array, start: number): number {
     const core = this.#core;
-    const view = new DataView(core.u8.buffer);
-    let at = this.#entriesAt;
+    const { u8 } = core;
+    let at = start;
     for (let i = 0; i < this.#count; i++) {
-      const total = PUT_HEADER + this.#overhead + this.#lengths[i]!;
-      if (this.#mac) core.u8.copyWithin(at + PUT_HEADER + 1, this.#macs + i * 32, this.#macs + i * 32 + 32);
+      const total = this.#putHead(memory, at, i);
+      const mac = at + PUT_HEADER + 1;
+      if (this.#mac) for (let k = 0; k < MAC_SIZE; k++) memory[mac + k] = u8[this.#macs + i * 32 + k]!;
       const crc = this.#hostCrc
-        ? this.#hostCrc(core.u8.subarray(at + 4, at + total))
+        ? this.#hostCrc(memory.subarray(at + 4, at + total))
         : core.crc32(at + 4, total - 4);
-      view.setUint32(at, crc, true);
+      putUint32(memory, at, crc);
       at += total;
     }
+    this.#clear();
+    return at;
+  }
+
+  /** Size, tag, id and the key's type of entry i, which begins at `at`. @returns its size */
+  #putHead(memory: Uint8Array, at: number, i: number): number {
+    const total = PUT_HEADER + this.#overhead + this.#lengths[i]!;
+    putUint32(memory, at + 4, total);
+    memory[at + 8] = TAG_PUT;
+    for (let k = 0; k < 32; k++) memory[at + 9 + k] = this.#ids[i * 32 + k]!;
+    memory[at + PUT_HEADER] = this.#info.type;
+    return total;
+  }
+
+  #clear(): void {
+    this.#stageUsed = this.#entryBytes = this.#count = 0;
   }
 
   #setIv(nonce: number): void {

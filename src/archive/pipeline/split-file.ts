@@ -3,7 +3,7 @@
 // together they are the file without a gap, whatever is written to it meanwhile.
 import type { ChunkRef } from "../item.ts";
 import { CHANGED, type FileRequest, type FilesChanged, type FreshStat } from "./messages.ts";
-import type { PendingFile, ReadError, RunOfFiles } from "./pipeline.ts";
+import type { PendingFile, ReadError, RunOfFiles } from "./pending-file.ts";
 
 export class SplitFile {
   readonly file: PendingFile;
