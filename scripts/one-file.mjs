@@ -12,14 +12,14 @@ import { build, transform } from "esbuild";
 const IMPORT = /^import (\{[^}]*\}|\* as [\w$]+|[\w$]+) from "([^"]+)";\n/gm;
 const EFFECT = /^import "([^"]+)";\n/gm;
 const EXPORTS = /^export \{([^}]*)\};\n/m;
-const SLOW = new Set(["node:child_process", "node:crypto", "node:tty", "node:zlib"]);
+const SLOW = new Set(["node:child_process", "node:crypto", "node:tty", "node:v8", "node:zlib"]);
 const DYNAMIC = /\bimport\("([^"]+)"\)/g;
 
 // Text of the module around the parts. eval, because it gives every runtime a compiled function of a text at once, and
 // parentheses, because V8 then compiles it right away instead of scanning it first.
 const PARTS = `
 const __late = {};
-for (const name of ["child_process", "crypto", "tty", "zlib"])
+for (const name of ["child_process", "crypto", "tty", "v8", "zlib"])
   Object.defineProperty(__late, name, { configurable: true, get: () => kept(name) });
 const kept = (name) => Object.defineProperty(__late, name, { value: __builtin("node:" + name) })[name];
 const __given = [];

@@ -187,11 +187,11 @@ async function currentPassphrase(
       ? readKeyFile(environment, findKeyFile(environment, repository), repository)
       : Buffer.from(await repository.loadKey()).toString("latin1");
   const envelope = decodeBlob(text);
-  const opens = (passphrase: string) =>
-    envelope !== undefined && decryptBlob(envelope, passphrase) !== undefined;
+  const opens = async (passphrase: string) =>
+    envelope !== undefined && (await decryptBlob(envelope, passphrase)) !== undefined;
   const given = givenPassphrase(environment);
-  for (const candidate of given === undefined ? [""] : [given]) if (opens(candidate)) return candidate;
+  for (const candidate of given === undefined ? [""] : [given]) if (await opens(candidate)) return candidate;
   const typed = await askPassphrase(environment, `${AGAIN} ${key.target}: `);
-  if (!opens(typed)) throw new PassphraseWrong();
+  if (!(await opens(typed))) throw new PassphraseWrong();
   return typed;
 }

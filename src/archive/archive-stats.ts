@@ -4,9 +4,10 @@
 import { type ChunkIndex, OwnReferences } from "../cache/chunks.ts";
 import { ItemScanner, type ReferenceSink } from "../cache/itemscan.ts";
 import type { Archive } from "./archive.ts";
+import { itemPieces } from "./item-pieces.ts";
 import { Statistics } from "./stats.ts";
 
-const NOWHERE: ReferenceSink = { reference: () => undefined };
+const NOWHERE: ReferenceSink = { references: () => undefined };
 
 /**
  * @param chunks references of all archives; without them the deduplicated size is not computed (0)
@@ -33,7 +34,7 @@ export async function archiveStatistics(
   const own = chunks && new OwnReferences(chunks);
   const scanner = new ItemScanner(own ?? NOWHERE);
   let done = 0;
-  for await (const data of archive.objects.getMany(archive.metadata.items)) {
+  for await (const data of itemPieces(archive.objects, archive.metadata.items)) {
     scanner.feed(data);
     options.progress?.(++done, archive.metadata.items.length);
   }

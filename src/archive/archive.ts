@@ -4,6 +4,7 @@ import { toHex } from "../format/bytes.ts";
 import { parseTimestamp } from "../format/time.ts";
 import type { Item } from "./item.ts";
 import { ItemDecoder, type Wanted } from "./item-decoder.ts";
+import { itemPieces } from "./item-pieces.ts";
 import type { Manifest } from "./manifest.ts";
 import { type ArchiveMetadata, decodeArchiveMetadata } from "./metadata.ts";
 import type { Objects } from "./objects.ts";
@@ -97,9 +98,10 @@ export class Archive {
    *  that are complete must be taken before going on. */
   async *decoders(wanted?: Wanted): AsyncGenerator<ItemDecoder> {
     const decoder = new ItemDecoder(wanted);
-    for await (const data of this.objects.getMany(this.metadata.items)) {
+    for await (const data of itemPieces(this.objects, this.metadata.items)) {
       decoder.feed(data);
       yield decoder;
+      decoder.keepRest();
     }
     if (decoder.pending > 0)
       throw new IntegrityError(`The item stream of archive ${this.name} ends inside an item.`);

@@ -98,6 +98,12 @@ export class ItemDecoder {
     this.#pos = 0;
   }
 
+  /** Copies what is left of what was fed, whose memory will be used again. */
+  keepRest(): void {
+    this.#buf = this.#buf.slice(this.#pos);
+    this.#pos = 0;
+  }
+
   /** Bytes of an incomplete item at the end of what was fed. Must be 0 when the stream has ended. */
   get pending(): number {
     return this.#buf.length - this.#pos;

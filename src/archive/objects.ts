@@ -8,12 +8,14 @@ import { IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import type { Repository } from "../repository/types.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
+import { LargeOpener } from "./large-opener.ts";
 
 export class Objects {
   readonly repository: Repository;
   readonly key: Key;
   readonly core: Core;
   readonly #compressor: Compressor;
+  #opener: LargeOpener | undefined;
 
   /** @param compression for what is written; everything can be read. Its codecs must be prepared. */
   constructor(repository: Repository, key: Key, core: Core, compression: CompressionSpec) {
@@ -37,6 +39,12 @@ export class Objects {
     const data = this.#plain(blob, id);
     this.key.checkId(id, data);
     return data;
+  }
+
+  /** Opens object after object in the same memory. */
+  get opener(): LargeOpener {
+    this.#opener ??= new LargeOpener(this.key.material, this.core);
+    return this.#opener;
   }
 
   /** The manifest's id is fixed, not a hash: its authentication is the TAM's. */

@@ -5,7 +5,7 @@ import type { SyncSource } from "../cache/sync.ts";
 import { type CompressionSpec, defaultCompression, prepareCodecs } from "../compress/index.ts";
 import { type Core, loadCore } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
-import { type Key, openKey } from "../crypto/keys.ts";
+import { anticipateKey, type Key, openKey } from "../crypto/keys.ts";
 import { rememberTamRequired } from "../crypto/tam.ts";
 import { ObjectNotFound } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
@@ -29,6 +29,7 @@ export async function openManifest(
   options: OpenOptions,
 ): Promise<Manifest> {
   const core = options.core ?? loadCore();
+  await anticipateKey(repository, environment);
   const stored = await Manifest.fetch(repository);
   const key = await openKey(repository, stored, environment, core);
   const objects = await makeObjects(repository, key, core, options.compression);

@@ -12,6 +12,8 @@ export { MAX_VALUE };
 
 const WORDS = 3;
 const BUCKET = 32 + 4 * WORDS;
+/** Words of a reference as ItemScanner tells it: eight of the id, size and compressed size. */
+export const REFERENCE_WORDS = 10;
 
 export interface ChunkEntry {
   refcount: number;
@@ -101,6 +103,14 @@ export class ChunkIndex {
       const refcount = index.word(slot, 0);
       if (refcount !== MAX_VALUE) index.setWord(slot, 0, refcount + 1);
     }
+  }
+
+  /** As ItemScanner tells of them. */
+  references(words: Uint32Array, from: number, count: number): void {
+    const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+    const end = from + count * REFERENCE_WORDS;
+    for (let i = from; i < end; i += REFERENCE_WORDS)
+      this.reference(bytes, 4 * i, words[i + 8]!, words[i + 9]!);
   }
 
   remove(id: Uint8Array, offset = 0): void {
@@ -219,17 +229,26 @@ export class ChunkIndex {
 export class OwnReferences {
   readonly #master: HashIndex;
   readonly #counts: Uint32Array;
+  #slots = new Int32Array(0);
 
   constructor(master: ChunkIndex) {
     this.#master = master.index;
     this.#counts = new Uint32Array(master.index.slots);
   }
 
-  /** @throws IntegrityError if the index does not know the chunk */
-  reference(id: Uint8Array, offset: number): void {
-    const slot = this.#master.find(id, offset);
-    if (slot < 0) throw new IntegrityError(`Chunk ${idHex(id, offset)} is not in the chunks index.`);
-    this.#counts[slot]!++;
+  /** As ItemScanner tells of them. @throws IntegrityError if the index does not know a chunk */
+  references(words: Uint32Array, from: number, count: number): void {
+    if (count > this.#slots.length) this.#slots = new Int32Array(count);
+    const slots = this.#slots;
+    this.#master.findMany(words, from, REFERENCE_WORDS, count, slots);
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (slot < 0) {
+        const id = words.slice(from + i * REFERENCE_WORDS).subarray(0, 8);
+        throw new IntegrityError(`Chunk ${idHex(new Uint8Array(id.buffer), 0)} is not in the chunks index.`);
+      }
+      this.#counts[slot]!++;
+    }
   }
 
   /** Sums over the chunks referenced here, where unique means: by nothing else. */

@@ -166,6 +166,27 @@ export class HashIndex {
     return -1;
   }
 
+  /** Finds `count` keys, of which each is eight words, every `stride` words from `from` on; their slots, or −1, go into
+   *  `slots`. The first bucket of each is looked at before anything depends on what it holds: the memory answers many such
+   *  questions at a time, where find() waits for each. */
+  findMany(keys: Uint32Array, from: number, stride: number, count: number, slots: Int32Array): void {
+    const { words, buckets } = this;
+    for (let i = 0, key = from; i < count; i++, key += stride) {
+      const first = keys[key]!;
+      const slot = first % buckets;
+      slots[i] = words[BODY / 4 + slot * this.stride] === first ? slot : -1;
+    }
+    for (let i = 0, key = from; i < count; i++, key += stride) {
+      const slot = slots[i]!;
+      const at = BODY / 4 + slot * this.stride;
+      let word = 0;
+      if (slot >= 0 && words[at + KEY_WORDS]! < DELETED)
+        for (word = 1; word < KEY_WORDS && words[at + word] === keys[key + word]; word++);
+      if (word < KEY_WORDS)
+        slots[i] = this.find(new Uint8Array(keys.buffer, keys.byteOffset + 4 * key, KEY_BYTES));
+    }
+  }
+
   has(key: Uint8Array, keyOffset = 0): boolean {
     return this.find(key, keyOffset) >= 0;
   }

@@ -2,7 +2,7 @@
 // PBKDF2-HMAC-SHA256 derives from the passphrase (AES-256-CTR, IV zero, fresh salt each time), in a msgpack
 // envelope, in base64 lines of 70. Borg's docs/internals/data-structures.rst, "Key files".
 
-import { createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
+import { createHmac, pbkdf2, randomBytes } from "node:crypto";
 import { aes256ctr } from "../core/host.ts";
 import { AlcoveError, IntegrityError } from "../errors.ts";
 import { equalSecret, toHex } from "../format/bytes.ts";
@@ -56,8 +56,50 @@ export function keyFileText(repositoryId: Uint8Array, blob: string): string {
   return `${KEY_FILE_ID} ${toHex(repositoryId)}\n${blob}${blob.endsWith("\n") ? "" : "\n"}`;
 }
 
-function derive(passphrase: string, salt: Uint8Array, iterations: number): Buffer {
-  return pbkdf2Sync(Buffer.from(passphrase, "utf8"), salt, iterations, 32, "sha256");
+/** In a thread of the runtime's. */
+function derive(passphrase: string, { salt, iterations }: Derivation): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    pbkdf2(Buffer.from(passphrase, "utf8"), salt, iterations, 32, "sha256", (error, key) =>
+      error ? reject(error) : resolve(key),
+    );
+  });
+}
+
+interface Derivation {
+  salt: Uint8Array;
+  iterations: number;
+}
+
+/** What an envelope says of its key. @throws IntegrityError, AlcoveError */
+function derivationOf(outer: Map<unknown, unknown>): Derivation {
+  const version = outer.get("version");
+  if (version !== 1)
+    throw new AlcoveError(`The encrypted key has version ${version}, which this program does not know.`);
+  const algorithm = outer.get("algorithm");
+  const name = algorithm instanceof Uint8Array ? Buffer.from(algorithm).toString("latin1") : "?";
+  if (name !== "sha256")
+    throw new AlcoveError(`The encrypted key's algorithm ${JSON.stringify(name)} is not known.`);
+  const iterations = outer.get("iterations") as number;
+  if (!Number.isInteger(iterations) || iterations < 1 || iterations > MAX_ITERATIONS)
+    throw new IntegrityError("The encrypted key asks for an absurd number of iterations.");
+  return { salt: bytesOf(outer, "salt"), iterations };
+}
+
+/** A derivation that was begun before it was needed. */
+let begun: { envelope: Uint8Array; passphrase: string; key: Promise<Buffer | undefined> } | undefined;
+
+/** Begins what takes most of decryptBlob's time, for one call of it with the same arguments; until then other things can be
+ *  done. What is wrong is told by that call. */
+export function beginDecryption(envelope: Uint8Array, passphrase: string): void {
+  const key = (async () => derive(passphrase, derivationOf(asMap(unpack(envelope)))))();
+  begun = { envelope, passphrase, key: key.catch(() => undefined) };
+}
+
+function takeBegun(envelope: Uint8Array, passphrase: string): Promise<Buffer | undefined> | undefined {
+  const taken = begun;
+  begun = undefined;
+  if (!taken || taken.passphrase !== passphrase || !equalSecret(taken.envelope, envelope)) return undefined;
+  return taken.key;
 }
 
 function aes(key: Uint8Array, data: Uint8Array): Uint8Array {
@@ -66,24 +108,10 @@ function aes(key: Uint8Array, data: Uint8Array): Uint8Array {
 
 /** The secrets of a blob, undefined if the passphrase is wrong.
  *  @throws IntegrityError for what is no key envelope, AlcoveError for a version this program does not know */
-export function decryptBlob(envelope: Uint8Array, passphrase: string): KeySecrets | undefined {
+export async function decryptBlob(envelope: Uint8Array, passphrase: string): Promise<KeySecrets | undefined> {
   const outer = asMap(unpack(envelope));
-  const version = outer.get("version");
-  if (version !== 1)
-    throw new AlcoveError(`The encrypted key has version ${version}, which this program does not know.`);
-  const algorithm = outer.get("algorithm");
-  const name = algorithm instanceof Uint8Array ? Buffer.from(algorithm).toString("latin1") : "?";
-  if (name !== "sha256")
-    throw new AlcoveError(`The encrypted key's algorithm ${JSON.stringify(name)} is not known.`);
-  const iterations = outer.get("iterations");
-  if (
-    !Number.isInteger(iterations) ||
-    (iterations as number) < 1 ||
-    (iterations as number) > MAX_ITERATIONS
-  ) {
-    throw new IntegrityError("The encrypted key asks for an absurd number of iterations.");
-  }
-  const key = derive(passphrase, bytesOf(outer, "salt"), iterations as number);
+  const derivation = derivationOf(outer);
+  const key = (await takeBegun(envelope, passphrase)) ?? (await derive(passphrase, derivation));
   const data = aes(key, bytesOf(outer, "data"));
   if (!equalSecret(createHmac("sha256", key).update(data).digest(), bytesOf(outer, "hash"))) return undefined;
   const inner = asMap(unpack(data));
@@ -104,7 +132,7 @@ export function decryptBlob(envelope: Uint8Array, passphrase: string): KeySecret
 }
 
 /** The envelope, with a fresh salt. */
-export function encryptBlob(secrets: KeySecrets, passphrase: string): Uint8Array {
+export async function encryptBlob(secrets: KeySecrets, passphrase: string): Promise<Uint8Array> {
   const data = pack(
     {
       version: 1,
@@ -118,7 +146,7 @@ export function encryptBlob(secrets: KeySecrets, passphrase: string): Uint8Array
     { sortKeys: true },
   );
   const salt = randomBytes(32);
-  const key = derive(passphrase, salt, ITERATIONS);
+  const key = await derive(passphrase, { salt, iterations: ITERATIONS });
   return pack(
     {
       version: 1,

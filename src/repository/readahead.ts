@@ -44,7 +44,8 @@ export function* readAhead(
     if (!data) {
       const end = runEnd(at, queue, locate);
       if (end > at.offset) {
-        const bytes = new Uint8Array(end - at.offset + TAIL);
+        // Megabytes that need not be filled with zeros first.
+        const bytes = new Uint8Array(Buffer.allocUnsafeSlow(end - at.offset + TAIL).buffer);
         const n = segments.handle(at.segment).read(bytes, at.offset);
         window = { segment: at.segment, base: at.offset, bytes: bytes.subarray(0, n) };
         data = objectInBuffer(window.bytes, window.base, at.segment, at.offset, head.id);

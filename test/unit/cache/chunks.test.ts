@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { ChunkIndex, MAX_VALUE, OwnReferences } from "../../../src/cache/chunks.ts";
 import { FileHasher, parseIntegrityData, verifyIntegrity } from "../../../src/cache/integrity.ts";
 import { FileIntegrityError, IntegrityError } from "../../../src/errors.ts";
+import { concatBytes } from "../../../src/format/bytes.ts";
 import { PosixStorage } from "../../../src/storage/posix.ts";
 import { temporaryDir } from "../crypto/support.ts";
 
@@ -48,14 +49,20 @@ test("an archive's share of the whole", () => {
   master.add(own, 0, 2, 10, 5);
   master.add(shared, 0, 2, 100, 50);
   const archive = new OwnReferences(master);
-  for (const id of [own, shared, own]) archive.reference(id, 0);
+  const tell = (...ids: Uint8Array[]) =>
+    archive.references(
+      new Uint32Array(concatBytes(new Uint8Array(4), ...ids.flatMap((id) => [id, new Uint8Array(8)])).buffer),
+      1,
+      ids.length,
+    );
+  tell(own, shared, own);
   expect(archive.summarize()).toMatchObject({
     totalSize: 120,
     uniqueSize: 10,
     totalUniqueChunks: 1,
     totalChunks: 3,
   });
-  expect(() => archive.reference(randomBytes(32), 0)).toThrow(IntegrityError);
+  expect(() => tell(own, randomBytes(32))).toThrow(IntegrityError);
 });
 
 test("saved and loaded, whole and compact; every damaged byte is noticed", () => {

@@ -74,6 +74,25 @@ test("the same references and sums as by decoding, however the stream is cut", (
   );
 });
 
+test("two scans in turns, of items with more references than are told at a time", () => {
+  const rounds = 11_000;
+  const chunks = Array.from({ length: rounds }, (_, i) => [ids[i % 6], i, 2 * i]);
+  const stream = pack({ path: "x".repeat(900), chunks, xattrs: "y".repeat(300_000), part: 1 });
+  const indexes = [new ChunkIndex(), new ChunkIndex()];
+  const scanners = indexes.map((index) => new ItemScanner(index));
+  scanners[1]!.feed(pack({ chunks: [[ids[5], 7, 8]] }));
+  for (let at = 0; at < stream.length; at += 200_000)
+    for (const scanner of scanners) scanner.feed(stream.subarray(at, at + 200_000));
+  const size = (rounds * (rounds - 1)) / 2;
+  for (const [n, scanner] of scanners.entries()) {
+    scanner.finish();
+    expect(scanner.totals).toEqual({ files: 1 + n, size: size + 7 * n, csize: 2 * size + 8 * n });
+    expect(scanner.parts).toEqual({ files: 1, size, csize: 2 * size });
+    const refs = ids.map((id) => indexes[n]!.get(id)!.refcount);
+    expect(refs).toEqual(ids.map((_, i) => Math.ceil((rounds - i) / 6) + (i === 5 ? n : 0)));
+  }
+});
+
 test("what is no item stream is refused, at whatever place it ends", () => {
   const good = pack({
     path: "x",

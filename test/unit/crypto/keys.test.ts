@@ -2,7 +2,7 @@ import { pbkdf2Sync } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { decryptBlob, encodeBlob, encryptBlob } from "../../../src/crypto/blob.ts";
+import { beginDecryption, decryptBlob, encodeBlob, encryptBlob } from "../../../src/crypto/blob.ts";
 import { createKey, migrateToRepokey, openKey } from "../../../src/crypto/keys.ts";
 import { Sealer } from "../../../src/crypto/material.ts";
 import {
@@ -145,7 +145,7 @@ test("the old passphrase mode is migrated to a repokey", async () => {
   );
 });
 
-test("key envelopes of other versions, algorithms and absurd cost are refused", () => {
+test("key envelopes of other versions, algorithms and absurd cost are refused", async () => {
   const secrets = {
     repositoryId: new Uint8Array(32),
     encKey: new Uint8Array(32),
@@ -154,9 +154,22 @@ test("key envelopes of other versions, algorithms and absurd cost are refused", 
     chunkSeed: -5,
     tamRequired: true,
   };
-  const envelope = encryptBlob(secrets, "p");
-  expect(decryptBlob(envelope, "p")).toEqual(secrets);
-  expect(decryptBlob(envelope, "q")).toBeUndefined();
+  const envelope = await encryptBlob(secrets, "p");
+  expect(await decryptBlob(envelope, "p")).toEqual(secrets);
+  expect(await decryptBlob(envelope, "q")).toBeUndefined();
+  // Begun before, for this call and for another one.
+  for (const [passphrase, answer] of [
+    ["p", secrets],
+    ["q", undefined],
+  ] as const) {
+    for (const other of ["p", "q"]) {
+      beginDecryption(envelope, other);
+      expect(await decryptBlob(envelope, passphrase)).toEqual(answer);
+    }
+  }
+  const same = new Map(unpack(envelope) as Map<string, unknown>).set("iterations", 7);
+  beginDecryption(pack(same), "p");
+  expect(await decryptBlob(envelope, "p")).toEqual(secrets);
   expect(
     encodeBlob(envelope)
       .split("\n")
@@ -167,11 +180,14 @@ test("key envelopes of other versions, algorithms and absurd cost are refused", 
     map.set(name, value);
     return pack(map);
   };
-  expect(() => decryptBlob(changed("version", 2), "p")).toThrow(AlcoveError);
-  expect(() => decryptBlob(changed("algorithm", "argon2"), "p")).toThrow(AlcoveError);
-  expect(() => decryptBlob(changed("iterations", 2 ** 40), "p")).toThrow(IntegrityError);
-  expect(() => decryptBlob(changed("salt", 3), "p")).toThrow(IntegrityError);
-  expect(() => decryptBlob(pack([1]), "p")).toThrow(IntegrityError);
+  await expect(decryptBlob(changed("version", 2), "p")).rejects.toThrow(AlcoveError);
+  await expect(decryptBlob(changed("algorithm", "argon2"), "p")).rejects.toThrow(AlcoveError);
+  await expect(decryptBlob(changed("iterations", 2 ** 40), "p")).rejects.toThrow(IntegrityError);
+  await expect(decryptBlob(changed("salt", 3), "p")).rejects.toThrow(IntegrityError);
+  await expect(decryptBlob(pack([1]), "p")).rejects.toThrow(IntegrityError);
+  // What is wrong is told where it is asked for.
+  beginDecryption(changed("salt", 3), "p");
+  await expect(decryptBlob(changed("salt", 3), "p")).rejects.toThrow(IntegrityError);
 });
 
 test("nothing is left behind by a key file that cannot be written", async () => {

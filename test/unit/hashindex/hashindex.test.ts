@@ -8,6 +8,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HashIndex, HashIndexError, MAX_VALUE } from "../../../src/core/hashindex.ts";
+import { concatBytes } from "../../../src/format/bytes.ts";
 
 const keyOf = (n: number) => new Uint8Array(createHash("sha256").update(String(n)).digest());
 /** Keys that crowd into few buckets, so that probing sequences overlap and wrap around. */
@@ -49,6 +50,7 @@ describe("against a Map", () => {
         word: fc.nat(MAX_VALUE),
       });
       const keys = Array.from({ length: 3000 }, (_, i) => make(i));
+      const allKeys = new Uint32Array(concatBytes(...keys).buffer);
       fc.assert(
         fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
           const index = HashIndex.create(2);
@@ -73,6 +75,9 @@ describe("against a Map", () => {
           const again = HashIndex.parse(bytesOf(index), 2);
           expect(contents(again)).toEqual(model);
           for (let n = 0; n < 3000; n += 7) expect(again.has(keys[n]!)).toBe(model.has(hex(keys[n]!)));
+          const slots = new Int32Array(1000);
+          index.findMany(allKeys, 8, 24, 1000, slots);
+          expect([...slots]).toEqual(Array.from(slots, (_, i) => index.find(keys[3 * i + 1]!)));
         }),
         { numRuns: 25 },
       );
