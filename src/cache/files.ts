@@ -1,15 +1,19 @@
 // The files cache: hash of a file's path → (age, inode, size, ctime or mtime, chunk ids), which lets an unchanged file
 // be backed up without reading it. On disk a stream of msgpack [hash, [age, inode, size, time, ids]], read and written
-// by Borg too (cache.py). Kept as the file's own bytes plus 13 bytes an entry: an open-addressing table over the
-// entries' offsets and an age for each. Nothing is decoded but the one entry that is asked for.
+// by Borg too (cache.py). Kept as the file's own bytes plus 5 bytes an entry, its place and age. Nothing is decoded but the
+// one entry that is asked for. Backups ask in the order in which the one before has written: so the next entry is looked at
+// first; a filter of 16 bits an entry knows most hashes that none has; then all are looked at, one after the other, and a
+// table of their hashes (8 bytes an entry) is made when that was necessary too often.
 
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
 import { writeUint } from "../format/msgpack-uint.ts";
 import { splitNanoseconds } from "../format/nanoseconds.ts";
 import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
-import { EntryReader, writeEntry } from "./filesformat.ts";
+import { EntryReader, ID_STRIDE, writeEntry } from "./filesformat.ts";
 import { FileHasher, verifyIntegrity } from "./integrity.ts";
+
+export { ID_STRIDE };
 
 /** What of a file's status must be the same for it to count as unchanged (--files-cache). */
 export interface FilesCacheMode {
@@ -37,9 +41,6 @@ export const UNKNOWN = 0;
 export const CHANGED = 1;
 export const UNCHANGED = 2;
 
-/** Distance of the 32-byte ids in a chunk list, as FilesCache gives it. */
-export const ID_STRIDE = 35;
-
 const DEFAULT_TTL = 20;
 // Entries' places are 32 bits, half of them for what is added.
 const MAX_BYTES = 0x7fffffff;
@@ -48,6 +49,10 @@ const BLOCK = 1 << 18;
 const TIME = 4;
 /** Set in a place: the entry is among the added ones. */
 const ADDED = 0x80000000;
+/** Entries from the expected one on that are looked at first: some may be of files that are gone. */
+const NEAR = 8;
+/** How often all entries are looked at before a table of them is made. */
+const MOST_SEARCHES = 16;
 const DEAD = 255;
 const MAX_AGE = 254;
 
@@ -117,8 +122,17 @@ export class FilesCache {
   #ages = new Uint8Array(1024);
   #count = 0;
   #dead = 0;
-  /** Entry number + 1 by hash; 0 is free. */
-  #table = new Int32Array(2048);
+  /** Entry number + 1 by hash; 0 is free. Without length where there is none yet. */
+  #table = new Int32Array(0);
+  #searches = 0;
+  /** Bits of hashes' first words: an entry has none of which the bit is not set. Used while there is no table. */
+  #filter = new Uint32Array(0);
+  /** The entry that the next lookup is likely to ask for. */
+  #expected = 0;
+  /** Entries of files that have changed, in the order in which they were asked for and will be memorized, and how many of
+   *  them have been. */
+  readonly #changed: number[] = [];
+  #memorized = 0;
   /** Newest time of a file that was added, as nanoseconds in two halves; #anyAdded false: none was. */
   #newestHi = 0;
   #newestLo = 0;
@@ -131,6 +145,7 @@ export class FilesCache {
     this.#old = old;
     this.#oldReader = new EntryReader(old);
     this.buffer = old;
+    if (old.length === 0) this.#index();
   }
 
   /** A cache without entries. */
@@ -144,9 +159,13 @@ export class FilesCache {
     const cache = new FilesCache(mode, bytes);
     const reader = cache.#oldReader;
     // About 75 bytes an entry with one chunk.
-    cache.#reserve(Math.ceil(bytes.length / 64));
+    const estimate = Math.ceil(bytes.length / 64);
+    cache.#reserve(estimate);
+    let words = 1024;
+    while (words < estimate / 2) words *= 2;
+    cache.#filter = new Uint32Array(words);
     for (let at = 0; at < bytes.length; ) {
-      const end = reader.scan(at);
+      const end = reader.pass(at);
       cache.#append(at, Math.min(reader.age + 1, MAX_AGE));
       at = end;
     }
@@ -187,22 +206,16 @@ export class FilesCache {
   lookup(hash: Uint8Array, hashOffset: number, st: FileStamp): number {
     const { mode } = this;
     if (mode.rechunk || mode.disabled) return UNKNOWN;
-    const entry = this.#find(hash, hashOffset);
+    const entry = this.#findNext(hash, hashOffset);
     if (entry < 0) return UNKNOWN;
     const place = this.#places[entry]!;
     const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
     const at = place >= ADDED ? place - ADDED : place;
     reader.scan(at);
-    if (mode.size && !same(reader.sizeHi, reader.sizeLo, st.size)) return CHANGED;
     const sameInode = same(reader.inodeHi, reader.inodeLo, st.ino);
-    if (mode.inode && !sameInode) return CHANGED;
-    if (mode.time !== undefined) {
-      const numbers = this.#numbers;
-      const fits =
-        mode.time === "ctime"
-          ? splitNanoseconds(st.ctimeSec, st.ctimeNsec, numbers, TIME)
-          : splitNanoseconds(st.mtimeSec, st.mtimeNsec, numbers, TIME);
-      if (!fits || reader.timeHi !== numbers[TIME] || reader.timeLo !== numbers[TIME + 1]) return CHANGED;
+    if (this.#hasChanged(reader, st, sameInode)) {
+      this.#changed.push(entry);
+      return CHANGED;
     }
     this.chunkCount = reader.idCount;
     if (sameInode) {
@@ -213,6 +226,19 @@ export class FilesCache {
     }
     this.#keepInode(entry, reader, hash, hashOffset, st);
     return UNCHANGED;
+  }
+
+  #hasChanged(reader: EntryReader, st: FileStamp, sameInode: boolean): boolean {
+    const { mode } = this;
+    if (mode.size && !same(reader.sizeHi, reader.sizeLo, st.size)) return true;
+    if (mode.inode && !sameInode) return true;
+    if (mode.time === undefined) return false;
+    const numbers = this.#numbers;
+    const fits =
+      mode.time === "ctime"
+        ? splitNanoseconds(st.ctimeSec, st.ctimeNsec, numbers, TIME)
+        : splitNanoseconds(st.mtimeSec, st.mtimeNsec, numbers, TIME);
+    return !fits || reader.timeHi !== numbers[TIME] || reader.timeLo !== numbers[TIME + 1];
   }
 
   /** The inode was not compared, because the files have moved to another file system, say. The new one is kept, so that
@@ -259,7 +285,7 @@ export class FilesCache {
     this.#anyAdded = true;
     const offset = this.#write(hash, hashOffset, ids, 0, 32, count);
     const place = (offset | ADDED) >>> 0;
-    const entry = this.#find(hash, hashOffset);
+    const entry = this.#findChanged(hash, hashOffset);
     if (entry < 0) this.#append(place, 0);
     else {
       this.#places[entry] = place;
@@ -356,14 +382,15 @@ export class FilesCache {
     const entry = this.#count++;
     this.#places[entry] = place;
     this.#ages[entry] = age;
-    const duplicate = this.#insert(entry);
-    if (duplicate >= 0) {
-      // Borg's dict keeps the last of two.
-      this.#ages[duplicate] = DEAD;
-      this.#dead++;
+    if (this.#table.length > 0) this.#add(entry);
+    else {
+      const bytes = place >= ADDED ? this.#added : this.#old;
+      const bit = word(bytes, (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT);
+      this.#filter[(bit >>> 5) & (this.#filter.length - 1)]! |= 1 << bit;
     }
   }
 
+  /** Room for so many entries. */
   #reserve(entries: number): void {
     if (entries > this.#places.length) {
       const size = Math.max(entries, 2 * this.#places.length);
@@ -374,21 +401,75 @@ export class FilesCache {
       ages.set(this.#ages);
       this.#ages = ages;
     }
-    if (entries * 2 > this.#table.length) {
-      let size = this.#table.length;
-      while (size < entries * 2) size *= 2;
-      this.#table = new Int32Array(size);
-      for (let entry = 0; entry < this.#count; entry++) if (this.#ages[entry] !== DEAD) this.#insert(entry);
+    if (this.#table.length > 0 && entries * 2 > this.#table.length) this.#index();
+  }
+
+  /** Makes the table of all entries, with room for as many again. */
+  #index(): void {
+    let size = 2048;
+    while (size < this.#count * 3) size *= 2;
+    this.#table = new Int32Array(size);
+    this.#filter = new Uint32Array(0);
+    for (let entry = 0; entry < this.#count; entry++) if (this.#ages[entry] !== DEAD) this.#add(entry);
+  }
+
+  /** Adds an entry to the table. */
+  #add(entry: number): void {
+    const duplicate = this.#insert(entry);
+    if (duplicate < 0) return;
+    // Borg's dict keeps the last of two.
+    this.#ages[duplicate] = DEAD;
+    this.#dead++;
+  }
+
+  /** The entry of a hash, which is likely to be behind the one that was asked for before; −1 if there is none. */
+  #findNext(hash: Uint8Array, hashOffset: number): number {
+    const near = this.#near(this.#expected, hash, hashOffset);
+    const entry = near < 0 ? this.#find(hash, hashOffset) : near;
+    if (entry >= 0) this.#expected = entry + 1;
+    return entry;
+  }
+
+  #near(from: number, hash: Uint8Array, hashOffset: number): number {
+    const end = Math.min(from + NEAR, this.#count);
+    for (let entry = from; entry < end; entry++)
+      if (this.#ages[entry] !== DEAD && this.#hashIs(entry, hash, hashOffset)) return entry;
+    return -1;
+  }
+
+  /** The entry of a file that was read, which is likely to be the next one of those that have changed. */
+  #findChanged(hash: Uint8Array, hashOffset: number): number {
+    const end = Math.min(this.#memorized + NEAR, this.#changed.length);
+    for (let i = this.#memorized; i < end; i++) {
+      const entry = this.#changed[i]!;
+      if (this.#ages[entry] === DEAD || !this.#hashIs(entry, hash, hashOffset)) continue;
+      this.#memorized = i + 1;
+      return entry;
     }
+    return this.#find(hash, hashOffset);
   }
 
   #find(hash: Uint8Array, hashOffset: number): number {
+    if (this.#table.length === 0) {
+      const bit = word(hash, hashOffset);
+      if ((this.#filter[(bit >>> 5) & (this.#filter.length - 1)]! & (1 << bit)) === 0) return -1;
+      if (this.#searches++ < MOST_SEARCHES) return this.#search(hash, hashOffset);
+      this.#index();
+    }
     const mask = this.#table.length - 1;
     for (let i = word(hash, hashOffset) & mask; ; i = (i + 1) & mask) {
       const entry = this.#table[i]! - 1;
       if (entry < 0) return -1;
       if (this.#hashIs(entry, hash, hashOffset)) return entry;
     }
+  }
+
+  /** The last entry of a hash, found without the table. */
+  #search(hash: Uint8Array, hashOffset: number): number {
+    const ages = this.#ages;
+    for (let entry = this.#count - 1; entry >= 0; entry--)
+      if (ages[entry] !== DEAD && this.#hashIs(entry, hash, hashOffset)) return entry;
+    return -1;
   }
 
   /** Puts an entry into the table; returns the one of the same hash that it replaces, or −1. */

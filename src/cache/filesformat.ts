@@ -5,6 +5,8 @@ import { IntegrityError } from "../errors.ts";
 import { writeUint } from "../format/msgpack-uint.ts";
 
 const RAW32 = [0xda, 0x00, 0x20] as const;
+/** Distance of the 32-byte ids in a chunk list. */
+export const ID_STRIDE = 35;
 
 /** Walks over entries in a buffer. The fields are those of the entry that was scanned last. */
 export class EntryReader {
@@ -21,7 +23,7 @@ export class EntryReader {
   timeHi = 0;
   timeLo = 0;
   idCount = 0;
-  /** Offset of the first id's 32 bytes; further ones follow at a distance of 35. */
+  /** Offset of the first id's 32 bytes; further ones follow at a distance of ID_STRIDE. */
   idsAt = 0;
   /** Offsets of the encoded age and inode. */
   ageAt = 0;
@@ -34,11 +36,32 @@ export class EntryReader {
     this.bytes = bytes;
   }
 
+  /** Reads the age only, of an entry as most are: the position behind it. @throws as scan() */
+  pass(at: number): number {
+    const b = this.bytes;
+    const age = b[at + EntryReader.AGE_AT]!;
+    if (age >= 0x80) return this.scan(at);
+    let p = at + EntryReader.AGE_AT + 1;
+    for (let i = 0; i < 3; i++) {
+      const type = b[p]!;
+      if (type < 0x80) p++;
+      else if (type >= 0xcc && type <= 0xcf) p += 1 + (1 << (type - 0xcc));
+      else return this.scan(at);
+    }
+    const type = b[p]!;
+    // More than one chunk is rare, and has to be gone through; so has what is no entry.
+    if (!(type === 0x90 || type === 0x91) || !isEntry(b, at)) return this.scan(at);
+    const end = p + 1 + (type - 0x90) * ID_STRIDE;
+    if (end > b.length) return this.scan(at);
+    if (type === 0x91 && !isRaw32(b, p + 1)) return this.scan(at);
+    this.age = age;
+    return end;
+  }
+
   /** Reads the entry at `at`; the position behind it. @throws IntegrityError where the bytes are no entry */
   scan(at: number): number {
     const b = this.bytes;
-    const hash = b[at] === 0x92 && b[at + 1] === RAW32[0] && b[at + 2] === RAW32[1] && b[at + 3] === RAW32[2];
-    if (!hash || b[at + 36] !== 0x95) throw broken();
+    if (!isEntry(b, at)) throw broken();
     this.ageAt = at + EntryReader.AGE_AT;
     this.#uint(this.ageAt);
     this.age = this.#hi > 0 ? 254 : Math.min(this.#lo, 254);
@@ -51,12 +74,10 @@ export class EntryReader {
     this.sizeLo = this.#lo;
     this.#time(this.#next);
     this.#list(this.#next);
-    const end = this.#next + this.idCount * 35;
+    const end = this.#next + this.idCount * ID_STRIDE;
     if (end > b.length) throw broken();
     // Checked here, so that who uses the ids need not.
-    for (let i = this.#next; i < end; i += 35) {
-      if (b[i] !== RAW32[0] || b[i + 1] !== RAW32[1] || b[i + 2] !== RAW32[2]) throw broken();
-    }
+    for (let i = this.#next; i < end; i += ID_STRIDE) if (!isRaw32(b, i)) throw broken();
     this.idsAt = this.#next + 3;
     return end;
   }
@@ -103,6 +124,14 @@ export class EntryReader {
       this.idCount = type === 0xdc ? b[at + 1]! * 256 + b[at + 2]! : u32(b, at + 1);
     } else throw broken();
   }
+}
+
+function isEntry(b: Uint8Array, at: number): boolean {
+  return b[at] === 0x92 && isRaw32(b, at + 1) && b[at + 36] === 0x95;
+}
+
+function isRaw32(b: Uint8Array, at: number): boolean {
+  return b[at] === RAW32[0] && b[at + 1] === RAW32[1] && b[at + 2] === RAW32[2];
 }
 
 /** Writes an entry of age 0; numbers are inode, size and time, upper and lower halves; ids lie `stride` apart from idsAt on.

@@ -280,6 +280,59 @@ test("random bytes are never accepted as what they are not", () => {
   );
 });
 
+test("backups in another order, with files that come, go and change: as by a Map", () => {
+  // Enough for searches, the table made after them, and what is found without either.
+  const hashes = Array.from({ length: 120 }, () => randomBytes(32));
+  const round = fc.record({
+    seed: fc.nat(),
+    shuffled: fc.integer({ min: 0, max: 3 }),
+    gone: fc.constantFrom(0, 0.03, 0.5),
+    changed: fc.constantFrom(0, 0.05, 0.7),
+    unread: fc.constantFrom(0, 0.2),
+  });
+  fc.assert(
+    fc.property(fc.array(round, { minLength: 2, maxLength: 5 }), (rounds) => {
+      let cache = FilesCache.empty(CIS);
+      const versions = hashes.map(() => 0);
+      const model = new Map<number, number>();
+      for (const { seed, shuffled, gone, changed, unread } of rounds) {
+        let state = seed;
+        const random = () => {
+          state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+          return (state >>> 8) / 2 ** 24;
+        };
+        const order = hashes.map((_, i) => i);
+        for (let n = 0; n < shuffled * 15; n++) {
+          const [i, j] = [Math.floor(random() * 120), Math.floor(random() * 120)];
+          [order[i], order[j]] = [order[j]!, order[i]!];
+        }
+        const toRead: number[] = [];
+        for (const file of order) {
+          if (random() < gone) continue;
+          if (random() < changed) versions[file]!++;
+          const known = model.get(file);
+          const answer = cache.lookup(hashes[file]!, 0, stamp({ size: versions[file]! }));
+          expect(answer).toBe(known === undefined ? UNKNOWN : known === versions[file] ? UNCHANGED : CHANGED);
+          if (answer === UNCHANGED) expect(idsOf(cache)).toEqual([toHex(hashes[file]!)]);
+          else toRead.push(file);
+          // Files are memorized when they were read: later, and some of them never.
+          if (random() < 0.3) while (toRead.length > 0) keep(toRead.shift()!, random() < unread);
+        }
+        while (toRead.length > 0) keep(toRead.shift()!, random() < unread);
+        expect(cache.size).toBe(model.size);
+        cache.memorize(randomBytes(32), 0, newer, new Uint8Array(0), 0);
+        cache = FilesCache.parse(CIS, saved(cache));
+      }
+      function keep(file: number, isLost: boolean): void {
+        if (isLost) return;
+        cache.memorize(hashes[file]!, 0, stamp({ size: versions[file]! }), hashes[file]!, 1);
+        model.set(file, versions[file]!);
+      }
+    }),
+    { numRuns: 60 },
+  );
+});
+
 test("against a model: a Map that lives through several backups", () => {
   const hashes = Array.from({ length: 12 }, () => randomBytes(32));
   const step = fc.record({ file: fc.nat(11), version: fc.nat(3), restart: fc.integer({ min: 0, max: 9 }) });
