@@ -30,6 +30,7 @@ export class ChunkStore implements ChunkSink {
   readonly stats: Statistics;
   readonly #bulk: BulkRepository | undefined;
   #share: HashIndexShare;
+  #slots = new Int32Array(0);
 
   constructor(objects: Objects, index: HashIndex, stats: Statistics) {
     this.objects = objects;
@@ -80,6 +81,33 @@ export class ChunkStore implements ChunkSink {
     if (count < MAX_VALUE) index.setWord(slot, REFCOUNT, count + 1);
     stats.update(known, index.word(slot, CSIZE), false, part);
     return slot;
+  }
+
+  /** Looks `count` ids up, of eight words each from `from` on. @returns how many are known, up to the first that is not; for
+   *  referenceFound() */
+  findAll(ids: Uint32Array, from: number, count: number): number {
+    if (count > this.#slots.length) this.#slots = new Int32Array(2 * count);
+    const slots = this.#slots;
+    this.index.findMany(ids, from, ID_SIZE / 4, count, slots);
+    for (let i = 0; i < count; i++) if (slots[i]! < 0) return i;
+    return count;
+  }
+
+  /** Adds a reference to each of the first `count` chunks that findAll() has found. Their sizes and compressed sizes are
+   *  written to `sizes` from `at` on, two words each. */
+  referenceFound(count: number, sizes: Uint32Array, at: number): void {
+    const { index, stats } = this;
+    const slots = this.#slots;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      const references = index.word(slot, REFCOUNT);
+      if (references < MAX_VALUE) index.setWord(slot, REFCOUNT, references + 1);
+      const size = index.word(slot, SIZE);
+      const csize = index.word(slot, CSIZE);
+      stats.update(size, csize, false);
+      sizes[at + 2 * i] = size;
+      sizes[at + 2 * i + 1] = csize;
+    }
   }
 
   /** Adds a reference to each of `count` chunks, whose ids lie at `at` and then every `stride` bytes, if all of them are

@@ -71,6 +71,8 @@ export class Creator {
   readonly #maker: ItemMaker;
   readonly #again: ReadAgain;
   #begun: ScanAhead | undefined;
+  /** Unchanged files go into the item stream many at a time. */
+  #direct = false;
   #lastCheckpoint = performance.now();
   #currentPath = "";
 
@@ -153,6 +155,7 @@ export class Creator {
     const ahead =
       this.#begun ?? (workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined);
     this.#begun = undefined;
+    this.#direct = !this.#tellsUnchanged && prefixes.every((prefix) => prefix === undefined);
     const plain = new PlainFiles(files, this.#store, this.#collector, cwd);
     const stat = new Stat();
     try {
@@ -183,8 +186,15 @@ export class Creator {
     prefixes: readonly (string | undefined)[],
     stat: Stat,
   ): Promise<void> | undefined {
-    while (reader.next()) {
+    for (;;) {
       this.#throwIfAborted();
+      const items = this.#direct ? plain.known(reader) : undefined;
+      if (items) {
+        const wait = this.#allKnown(items, plain.taken, reader);
+        if (wait) return wait;
+        continue;
+      }
+      if (!reader.next()) return undefined;
       const prefix = prefixes[reader.root];
       const kind = prefix === undefined && !this.#tellsUnchanged ? plain.look(reader) : undefined;
       const wait =
@@ -195,7 +205,6 @@ export class Creator {
             : this.#event(reader.event(stat), prefix, kind === undefined ? undefined : plain.pathHash);
       if (wait) return wait;
     }
-    return undefined;
   }
 
   /** Archives single paths, without descending into directories (--paths-from-stdin). */
@@ -235,6 +244,16 @@ export class Creator {
 
   async close(): Promise<void> {
     await this.#pipeline.close();
+  }
+
+  /** Unchanged plain files, encoded, of which the reader is at the last. A promise where something has to be waited for. */
+  #allKnown(items: Uint8Array, count: number, reader: ScanReader): Promise<void> | undefined {
+    const { onProgress } = this.#options;
+    if (onProgress) this.#progress(reader.path);
+    if (this.#head === this.#queue.length) return this.#writer.addEncoded(items) ?? this.#maybeCheckpoint();
+    this.#run().between(count).append(items);
+    this.#queued += count;
+    return this.#afterQueued();
   }
 
   /** An unchanged plain file. A promise where something has to be waited for. */

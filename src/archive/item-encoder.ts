@@ -127,13 +127,13 @@ export class ItemEncoder {
       constant.user !== file.user ||
       constant.group !== file.group
     )
-      constant = this.#constant = this.#constantOf(file);
+      constant = this.#constant = this.constantOf(file);
     this.#reserve(plainBytes(file, constant));
     this.#pos = encodePlain(this.#buf, this.#pos, file, constant);
   }
 
   /** Encodes what most files have in common: all of one owner and mode. */
-  #constantOf({ mode, uid, gid, user, group }: PlainFile): ConstantFields {
+  constantOf({ mode, uid, gid, user, group }: Omit<ConstantFields, "middle" | "end">): ConstantFields {
     const start = this.#pos;
     this.#intField(keys.gid, gid);
     this.#stringField(keys.group, group);

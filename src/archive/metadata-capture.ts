@@ -88,14 +88,15 @@ export class MetadataCollector {
     return this.options.xattrs !== false || this.options.acls !== false;
   }
 
-  /** Whether a regular file's item gets nothing but what statSimpleAttrs gives if it has no attributes.
-   *  @param path for the first file of a device */
-  isPlain(dev: number, attributes: number, attributesMask: number, at: { readonly path: string }): boolean {
-    const { options } = this;
-    if (!isLinux) return false;
-    if (options.flags !== false && ((attributesMask & FLAG_BITS) !== FLAG_BITS || attributes & FLAG_BITS))
-      return false;
-    return options.acls === false || aclNamesAreListed(dev, at);
+  /** Bits of `Stat.attributes` that must be known, and not set, for a regular file's item to get nothing but what
+   *  statSimpleAttrs gives if it has no extended attributes. */
+  get plainFlagBits(): number {
+    return this.options.flags === false ? 0 : FLAG_BITS;
+  }
+
+  /** Whether that is so for files of a device. @param at its path, for the first file of a device */
+  isPlainDevice(dev: number, at: { readonly path: string }): boolean {
+    return isLinux && (this.options.acls === false || aclNamesAreListed(dev, at));
   }
 
   /** What the status alone tells. */

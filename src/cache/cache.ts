@@ -5,6 +5,7 @@
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { loadCore } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
 import { FileIntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
@@ -215,6 +216,7 @@ export class Cache {
         this.#mode,
         config.integrity.get(this.#filesName),
         (l, m) => this.#environment.log(l, m),
+        loadCore(),
       );
   }
 

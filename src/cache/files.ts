@@ -5,6 +5,7 @@
 // first; a filter of 16 bits an entry knows most hashes that none has; then all are looked at, one after the other, and a
 // table of their hashes (8 bytes an entry) is made when that was necessary too often.
 
+import type { Core } from "../core/index.ts";
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
 import { writeUint } from "../format/msgpack-uint.ts";
 import { splitNanoseconds } from "../format/nanoseconds.ts";
@@ -45,6 +46,8 @@ const DEFAULT_TTL = 20;
 // Entries' places are 32 bits, half of them for what is added.
 const MAX_BYTES = 0x7fffffff;
 const BLOCK = 1 << 18;
+/** A fourth of what a core can have. */
+const MOST_IN_CORE = 512 << 20;
 /** Where the time is among the numbers. */
 const TIME = 4;
 /** Set in a place: the entry is among the added ones. */
@@ -111,8 +114,10 @@ export class FilesCache {
   chunkOffset = 0;
   chunkCount = 0;
 
-  readonly #old: Uint8Array;
-  readonly #oldReader: EntryReader;
+  #old: Uint8Array;
+  #oldReader: EntryReader;
+  /** Where the file's bytes are in a core's memory, whose views do not survive its growth. */
+  readonly #home: Home | undefined;
   #added = new Uint8Array(1 << 16);
   #addedReader = new EntryReader(this.#added);
   #addedEnd = 0;
@@ -140,8 +145,9 @@ export class FilesCache {
   /** Inode, size and time of an entry, upper and lower halves. */
   readonly #numbers = new Uint32Array(6);
 
-  private constructor(mode: FilesCacheMode, old: Uint8Array) {
+  private constructor(mode: FilesCacheMode, old: Uint8Array, home?: Home) {
     this.mode = mode;
+    this.#home = home;
     this.#old = old;
     this.#oldReader = new EntryReader(old);
     this.buffer = old;
@@ -154,9 +160,9 @@ export class FilesCache {
   }
 
   /** From a file's bytes; every entry becomes one backup older. @throws IntegrityError for what is no files cache */
-  static parse(mode: FilesCacheMode, bytes: Uint8Array): FilesCache {
+  static parse(mode: FilesCacheMode, bytes: Uint8Array, home?: Home): FilesCache {
     if (bytes.length > MAX_BYTES) throw new AlcoveError("the files cache is larger than 2 GiB");
-    const cache = new FilesCache(mode, bytes);
+    const cache = new FilesCache(mode, bytes, home);
     const reader = cache.#oldReader;
     // About 75 bytes an entry with one chunk.
     const estimate = Math.ceil(bytes.length / 64);
@@ -172,19 +178,21 @@ export class FilesCache {
     return cache;
   }
 
-  /** Reads the file; damage is told, and the cache is empty then: that costs time, no data. */
+  /** Reads the file; damage is told, and the cache is empty then: that costs time, no data.
+   *  @param core where the file's bytes shall be in its memory */
   static load(
     storage: Storage,
     name: string,
     mode: FilesCacheMode,
     integrity: string | undefined,
     log: (level: LogLevel, message: string) => void,
+    core?: Core,
   ): FilesCache {
     let why: string;
     try {
-      const bytes = storage.read(name);
+      const { bytes, home } = read(storage, name, core);
       verifyIntegrity(`${storage.root}/${name}`, name, bytes, integrity, false);
-      return FilesCache.parse(mode, bytes);
+      return FilesCache.parse(mode, bytes, home);
     } catch (error) {
       if (error instanceof FileIntegrityError) why = "The files cache is corrupted";
       else if (error instanceof AlcoveError) why = `The files cache seems invalid: ${error.message}`;
@@ -206,6 +214,7 @@ export class FilesCache {
   lookup(hash: Uint8Array, hashOffset: number, st: FileStamp): number {
     const { mode } = this;
     if (mode.rechunk || mode.disabled) return UNKNOWN;
+    this.#refresh();
     const entry = this.#findNext(hash, hashOffset);
     if (entry < 0) return UNKNOWN;
     const place = this.#places[entry]!;
@@ -226,6 +235,32 @@ export class FilesCache {
     }
     this.#keepInode(entry, reader, hash, hashOffset, st);
     return UNCHANGED;
+  }
+
+  /** Where the core finds the entries from the expected one on, by address, and its number; undefined where it cannot look. */
+  get expected(): { core: Core; at: number; end: number; entry: number } | undefined {
+    const { mode } = this;
+    const entry = this.#expected;
+    if (!this.#home || mode.rechunk || mode.disabled || entry >= this.#count) return undefined;
+    const { core, at, length } = this.#home;
+    const place = this.#places[entry]!;
+    return place >= ADDED ? undefined : { core, at: at + place, end: at + length, entry };
+  }
+
+  /** An entry that the core has found as expected, and its file unchanged; the next one is expected then. False where it does
+   *  not count. */
+  keepKnown(entry: number): boolean {
+    if (this.#ages[entry] === DEAD) return false;
+    this.#ages[entry] = 0;
+    this.#expected = entry + 1;
+    return true;
+  }
+
+  #refresh(): void {
+    if (!this.#home || this.#old.length === this.#home.length) return;
+    const { core, at, length } = this.#home;
+    this.#old = core.view(at, length);
+    this.#oldReader = new EntryReader(this.#old);
   }
 
   #hasChanged(reader: EntryReader, st: FileStamp, sameInode: boolean): boolean {
@@ -262,6 +297,7 @@ export class FilesCache {
   /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids. */
   memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
     if (this.mode.disabled) return;
+    this.#refresh();
     const useMtime = this.mode.time === "mtime";
     const numbers = this.#numbers;
     putHalves(numbers, 0, st.ino);
@@ -297,6 +333,8 @@ export class FilesCache {
    *  the granularity of its time such a file may change unseen. Returns the integrity JSON. */
   save(storage: Storage, name: string, ttl: number): string {
     const hasher = new FileHasher(name);
+    // So that hashing a block does not let the memory grow in which the next piece lies.
+    this.#home?.core.stageRegion(BLOCK);
     const chunks = gathered(this.#serialize(ttl));
     function* hashing(): Iterable<Uint8Array> {
       for (const chunk of chunks) {
@@ -312,12 +350,17 @@ export class FilesCache {
   *#serialize(ttl: number): Iterable<Uint8Array> {
     // Entries that lie one after the other and whose age is as it was go together, without being copied: most of them,
     // where every backup sees the same files.
-    let run = this.#old;
+    let isOld = true;
     let from = 0;
     let to = 0;
+    const stretch = (): Uint8Array => {
+      this.#refresh();
+      return (isOld ? this.#old : this.#added).subarray(from, to);
+    };
     for (let entry = 0; entry < this.#count; entry++) {
       const age = this.#ages[entry]!;
       if (age === DEAD) continue;
+      this.#refresh();
       const place = this.#places[entry]!;
       const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
       const at = place >= ADDED ? place - ADDED : place;
@@ -329,24 +372,24 @@ export class FilesCache {
       const next = known ? behind! : reader.scan(at);
       if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
       if (known || age === reader.age) {
-        if (bytes !== run || at !== to) {
-          if (to > from) yield run.subarray(from, to);
-          run = bytes;
+        if (place < ADDED !== isOld || at !== to) {
+          if (to > from) yield stretch();
+          isOld = place < ADDED;
           from = at;
         }
         to = next;
         continue;
       }
-      if (to > from) yield run.subarray(from, to);
-      from = to = 0;
       const { ageAt, inodeAt } = reader;
       const renewed = new Uint8Array(next - at + 8);
       renewed.set(bytes.subarray(at, ageAt));
       const end = writeUint(renewed, ageAt - at, 0, age);
       renewed.set(bytes.subarray(inodeAt, next), end);
+      if (to > from) yield stretch();
+      from = to = 0;
       yield renewed.subarray(0, end + next - inodeAt);
     }
-    if (to > from) yield run.subarray(from, to);
+    if (to > from) yield stretch();
   }
 
   #isOlder(reader: EntryReader): boolean {
@@ -492,6 +535,28 @@ export class FilesCache {
     const at = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
     for (let i = 0; i < 32; i++) if (bytes[at + i] !== hash[offset + i]) return false;
     return true;
+  }
+}
+
+/** Bytes of a file in a core's memory. */
+interface Home {
+  core: Core;
+  at: number;
+  length: number;
+}
+
+/** Reads a file, into the core's memory where there is one and the file is not too large for it. */
+function read(storage: Storage, name: string, core: Core | undefined): { bytes: Uint8Array; home?: Home } {
+  if (!core) return { bytes: storage.read(name) };
+  const file = storage.openRead(name);
+  try {
+    const size = file.size();
+    if (size > MOST_IN_CORE) return { bytes: storage.read(name) };
+    const at = core.alloc(size);
+    const length = file.read(core.view(at, size), 0);
+    return { bytes: core.view(at, length), home: { core, at, length } };
+  } finally {
+    file.close();
   }
 }
 

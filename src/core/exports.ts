@@ -22,6 +22,9 @@ export interface CoreExports {
   lz4Compress(src: number, n: number, dst: number, cap: number): number;
   lz4Decompress(src: number, n: number, dst: number, cap: number): number;
   crc32(p: number, n: number, seed: number): number;
+  plainPaths(context: number): number;
+  knownFiles(context: number, from: number): number;
+  knownItems(context: number, from: number, to: number): number;
   scanItems(state: number, p: number, end: number, out: number, room: number): number;
   xxh64(p: number, n: number, seed: bigint): bigint;
   xxh64Init(state: number, seed: bigint): void;

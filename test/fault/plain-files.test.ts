@@ -1,6 +1,17 @@
 // Files that go through a backup without an object for each: replaced before they are read, hit by a checkpoint while
 // some of a job's files are done and others are not, and told of or not.
-import { linkSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { Sandbox } from "../support/programs.ts";
@@ -140,6 +151,72 @@ it("gives the same item stream whether single files are told of or not", () => {
   });
   expect(streams[0]![0]!.split("\n").length).toBeGreaterThan(700);
   for (const other of streams.slice(1)) expect(other).toEqual(streams[0]);
+});
+
+describe("unchanged files, which are taken many at a time, give the item stream that they give one by one", () => {
+  const variants: [string, string[]][] = [
+    ["as they are", []],
+    ["with times of access, without those of change", ["--atime", "--noctime"]],
+    ["by number, without attributes", ["--numeric-ids", "--noxattrs", "--noacls", "--noflags"]],
+    ["by time of modification and size", ["--files-cache", "mtime,size"]],
+    ["by size", ["--files-cache", "size"]],
+    ["without threads", ["--workers", "0"]],
+  ];
+
+  /** Files that differ in whatever an item may have. */
+  function variety(root: string): void {
+    fill(root, 6, 40);
+    for (let i = 0; i < 40; i++) chmodSync(join(root, "d0", `f${i}`), [0o600, 0o644, 0o4755][i % 3]!);
+    for (let i = 0; i < 10; i++)
+      utimesSync(join(root, "d1", `f${i}`), 1, [-86400 * 4000, 0, 1e9, 5e9][i % 4]!);
+    mkdirSync(join(root, "names"));
+    for (const name of ["ä", "日本語", "n".repeat(250), "sp ace", "'\"\\", "..x", ".y"])
+      writeFileSync(join(root, "names", name), name);
+    writeFileSync(Buffer.concat([Buffer.from(join(root, "names/")), Buffer.from([0xff, 0xfe])]), "no UTF-8");
+    writeFileSync(join(root, "names", "empty"), "");
+    writeFileSync(join(root, "names", "chunks"), randomBytes(1_040_000, 7));
+    for (const name of ["d2/f1", "d2/f2", "names/empty"])
+      spawnSync("setfattr", ["-n", "user.test", "-v", "value", join(root, name)]);
+  }
+
+  /** Some come, some go, some change in one way or another. */
+  function change(root: string, round: number): void {
+    const at = (name: string): string => join(root, name);
+    writeFileSync(at(`d1/new${round}`), `new in ${round}`);
+    writeFileSync(at(`d3/f${round}`), `changed in ${round}`);
+    rmSync(at(`d3/f${round + 5}`));
+    chmodSync(at(`d4/f${round}`), 0o640);
+    renameSync(at(`d4/f${round + 5}`), at(`d5/moved${round}`));
+    writeFileSync(at("names/empty"), "x".repeat(round));
+    spawnSync("setfattr", ["-n", "user.other", "-v", `${round}`, at(`d5/f${round}`)]);
+  }
+
+  it.each(variants)("%s", { timeout: 120_000 }, (_, options) => {
+    const root = box.path(dir);
+    variety(root);
+    const repo = `repo${number}`;
+    const chunker = ["--chunker-params", "buzhash,10,16,12,4095"];
+    const ways = [[], ["--list"]];
+    const items = (round: number, way: number, given: string): string => {
+      const env = { BORG_BASE_DIR: box.path(`base${number}-${way}`) };
+      const archive = `${repo}::${round}-${way}`;
+      box.ok(box.alcove(["create", ...chunker, ...options, ...ways[way]!, archive, given], { env }));
+      const dump = box.alcove(["debug", "dump-archive", archive, "-"], { env });
+      return JSON.stringify(JSON.parse(box.ok(dump).stdout)._items, undefined, 1);
+    };
+    box.ok(box.alcove(["init", "-e", "none", repo]));
+    for (let round = 0; round < 5; round++) {
+      if (round % 2 === 1) change(root, round);
+      const given = round < 4 ? dir : root;
+      const [many, single] = ways.map((_, way) => items(round, way, given));
+      // What is read gets another time of access.
+      if ((round === 0 || round % 2 === 1) && options.includes("--atime")) continue;
+      expect(many!.length).toBeGreaterThan(50_000);
+      expect(many).toBe(single);
+    }
+    box.ok(box.borg(["check", "--verify-data", repo]));
+    expect(box.ok(box.alcove(["extract", "--dry-run", `${repo}::4-0`])).stdout).toBe("");
+  });
 });
 
 it("leaves nothing behind when checkpoints come while workers read", { timeout: 60_000 }, () => {

@@ -173,9 +173,9 @@ export class FileRun implements RunOfFiles {
     return at;
   }
 
-  /** Adds what is complete already, to be encoded by the caller. */
-  between(): ItemEncoder {
-    this.count++;
+  /** Adds what is complete already, to be encoded by the caller. @param count entries */
+  between(count = 1): ItemEncoder {
+    this.count += count;
     return this.isDone ? this.#items : this.#behind;
   }
 

@@ -183,8 +183,16 @@ export class ScanWriter {
 
 /** Goes through the events of a slot, in order. */
 export class ScanReader {
+  /** Position of a slot's first event. */
+  static readonly BEGIN = 8;
+  /** From an event's start to an entry's numbers, and to its path; and the word of the path's length. */
+  static readonly HEADER = HEADER;
+  static readonly PATH = HEADER + NUMBER_BYTES;
+  static readonly LENGTH = 3;
   readonly bytes: Uint8Array;
   readonly numbers: Float64Array;
+  /** Where the event that the reader is at begins. */
+  at = 0;
   isEntry = false;
   root = 0;
   xattrs = 0;
@@ -196,11 +204,19 @@ export class ScanReader {
   readonly #words: Uint32Array;
   readonly #end: number;
   #kind = 0;
-  #at = 8;
+  #at = ScanReader.BEGIN;
 
   constructor(slot: ScanSlot) {
     ({ words: this.#words, bytes: this.bytes, numbers: this.numbers } = slot);
     this.#end = this.#words[0]!;
+  }
+
+  /** Position of the event that next() goes to, which seek() changes. */
+  get nextAt(): number {
+    return this.#at;
+  }
+  seek(at: number): void {
+    this.#at = at;
   }
 
   /** Goes to the next event; false at the end. */
@@ -209,6 +225,7 @@ export class ScanReader {
     const at = this.#at;
     if (at >= this.#end) return false;
     const p = at >> 2;
+    this.at = at;
     this.#kind = words[p]!;
     this.isEntry = this.#kind === ENTRY;
     this.root = words[p + 1]!;

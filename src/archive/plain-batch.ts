@@ -1,0 +1,283 @@
+// The plain files of a walk's slot, many at a time in the core (assembly/plain.ts): paths are hashed together, and what is
+// unchanged goes from the slot by the files cache and the chunk index into encoded items, without anything being done for a
+// single file here but counting its chunks.
+import type { FilesCache } from "../cache/files.ts";
+import { choose } from "../core/choose.ts";
+import { createHasher, type Hasher } from "../core/hasher.ts";
+import type { Core } from "../core/index.ts";
+import { fsEncode } from "../format/bytes.ts";
+import { fs, STAT } from "../runtime/index.ts";
+import type { ChunkStore } from "./chunk-store.ts";
+import { idHasherKind } from "./ids.ts";
+import { ItemEncoder } from "./item-encoder.ts";
+import type { MetadataCollector } from "./metadata-capture.ts";
+import { ScanReader, type ScanSlot, SLOT_BYTES } from "./pipeline/scan-channel.ts";
+import type { ConstantFields } from "./plain-item.ts";
+
+const MOST_FILES = 2048;
+const DIGEST = 32;
+// In the staging region, which nothing else uses meanwhile: while paths are hashed, and while items are made.
+const MESSAGE_BYTES = 512 << 10;
+const MOST_CHUNKS = 4096;
+const ITEM_BYTES = 704 << 10;
+/** Names longer than all that are met go another way. */
+const LONGEST_TEMPLATE = 1024;
+
+/** Fields of the context, by 32-bit word; those of assembly/plain.ts by byte. */
+const C = {
+  slot: 0,
+  slotEnd: 1,
+  at: 2,
+  count: 3,
+  most: 4,
+  records: 5,
+  table: 6,
+  messages: 7,
+  messagesEnd: 8,
+  messageAt: 9,
+  prefix: 10,
+  prefixLength: 11,
+  flagBits: 12,
+  asks: 13,
+  digests: 14,
+  cache: 15,
+  cacheEnd: 16,
+  expectedAt: 17,
+  expected: 18,
+  comparesSize: 19,
+  comparedTime: 20,
+  ids: 21,
+  idsMost: 22,
+  idCount: 23,
+  sizes: 24,
+  out: 25,
+  outEnd: 26,
+  hasCtime: 27,
+  hasAtime: 28,
+  template: 29,
+  templateMiddle: 30,
+  templateEnd: 31,
+  templateMode: 32,
+  templateUid: 33,
+  templateGid: 34,
+  goodDevice: 36,
+  badDevice: 38,
+} as const;
+const CONTEXT_BYTES = 160;
+
+/** Words of a record. */
+const R = { event: 0, state: 1, entry: 2, first: 3, chunks: 4 } as const;
+const RECORD_WORDS = 6;
+
+export class PlainBatch {
+  /** Files that known() has taken last. */
+  taken = 0;
+  readonly #files: FilesCache;
+  readonly #store: ChunkStore;
+  readonly #collector: MetadataCollector;
+  readonly #core: Core;
+  readonly #hasher: Hasher;
+  readonly #context: number;
+  readonly #slotAt: number;
+  readonly #digests: number;
+  readonly #records: number;
+  readonly #template: number;
+  /** Whether the core can look into the files cache. */
+  readonly #expects: boolean;
+  readonly #encoder = new ItemEncoder(LONGEST_TEMPLATE);
+  /** The template that is in the core. */
+  #fields: ConstantFields | undefined;
+  #slot: ScanSlot | undefined;
+  #count = 0;
+  /** The record that is asked for next. */
+  #next = 0;
+
+  /** @param cwd for relative paths */
+  constructor(files: FilesCache, store: ChunkStore, collector: MetadataCollector, cwd: string) {
+    this.#files = files;
+    this.#store = store;
+    this.#collector = collector;
+    const { core, key } = store.objects;
+    this.#core = core;
+    this.#hasher = createHasher(core, idHasherKind(key.material), choose());
+    const prefix = fsEncode(`${cwd}/`);
+    this.#context = core.alloc(CONTEXT_BYTES);
+    // With room for what the core reads or writes beyond ends.
+    this.#slotAt = core.alloc(SLOT_BYTES + 64);
+    this.#digests = core.alloc(MOST_FILES * DIGEST);
+    this.#records = core.alloc(MOST_FILES * RECORD_WORDS * 4);
+    this.#template = core.alloc(LONGEST_TEMPLATE + 64);
+    const prefixAt = core.alloc(prefix.length + 64);
+    core.u8.set(prefix, prefixAt);
+    const { mode } = files;
+    this.#expects = files.expected?.core === core;
+    this.#set({
+      slot: this.#slotAt,
+      most: MOST_FILES,
+      records: this.#records,
+      prefix: prefixAt,
+      prefixLength: prefix.length,
+      flagBits: collector.plainFlagBits,
+      asks: collector.asksForNames ? 1 : 0,
+      digests: this.#digests,
+      comparesSize: mode.size ? 1 : 0,
+      comparedTime: mode.time === undefined ? 0 : 8 * (mode.time === "ctime" ? STAT.ctimeSec : STAT.mtimeSec),
+      idsMost: MOST_CHUNKS,
+      hasCtime: collector.keepsChangeTime ? 1 : 0,
+      hasAtime: collector.keepsAccessTime ? 1 : 0,
+      template: this.#template,
+    });
+    this.#setDevices(Number.NaN, Number.NaN);
+  }
+
+  /** Finds the slot's plain files, and hashes their paths. */
+  begin(slot: ScanSlot): void {
+    const core = this.#core;
+    const stage = core.stageRegion(MESSAGE_BYTES + 8 * MOST_FILES);
+    const table = stage + MESSAGE_BYTES;
+    const end = slot.words[0]!;
+    core.u8.set(slot.bytes.subarray(0, end), this.#slotAt);
+    this.#slot = slot;
+    this.#set({
+      slotEnd: end,
+      at: ScanReader.BEGIN,
+      count: 0,
+      table,
+      messages: stage,
+      messagesEnd: table,
+      messageAt: stage,
+    });
+    while (core.raw.plainPaths(this.#context) !== 0) this.#learnDevice(slot);
+    this.#count = this.#get(C.count);
+    this.#next = 0;
+    this.#hasher.many(table, this.#count, this.#digests);
+    this.#askForNames(slot);
+  }
+
+  /** The plain file of the event at `at`, asked for in their order; −1 where it is none. */
+  find(at: number): number {
+    while (this.#next < this.#count && this.#record(this.#next, R.event) < at) this.#next++;
+    return this.#next < this.#count && this.#record(this.#next, R.event) === at ? this.#next : -1;
+  }
+
+  /** Address of the hash of a found file's path in the core's memory. */
+  digestOf(file: number): number {
+    return this.#digests + file * DIGEST;
+  }
+
+  /** Whether a found file turned out to have attributes. */
+  hasAttributes(file: number): boolean {
+    return this.#record(file, R.state) !== 0;
+  }
+
+  /** The items of the files that come next, which are unchanged: encoded, in memory that is used again. The reader is behind
+   *  them then. Undefined where the next entry is none that can be taken so. */
+  known(reader: ScanReader): Uint8Array | undefined {
+    if (!this.#expects) return undefined;
+    const from = this.find(reader.nextAt);
+    if (from < 0 || this.hasAttributes(from) || !this.#useTemplateOf(from)) return undefined;
+    const place = this.#files.expected;
+    if (!place) return undefined;
+    const core = this.#core;
+    const stage = core.stageRegion(MOST_CHUNKS * 40 + ITEM_BYTES);
+    const sizes = stage + MOST_CHUNKS * 32;
+    const out = sizes + MOST_CHUNKS * 8;
+    this.#set({
+      cacheEnd: place.end,
+      expectedAt: place.at,
+      expected: place.entry,
+      ids: stage,
+      sizes,
+      out,
+      outEnd: out + ITEM_BYTES,
+    });
+    let to = core.raw.knownFiles(this.#context, from);
+    if (to === from) return undefined;
+    // Where a chunk was lost, its file is read like a modified one.
+    const found = this.#store.findAll(core.u32, stage / 4, this.#get(C.idCount));
+    let chunks = 0;
+    for (let i = from; i < to; i++) {
+      const behind = this.#record(i, R.first) + this.#record(i, R.chunks);
+      if (behind > found || !this.#files.keepKnown(this.#record(i, R.entry))) to = i;
+      else chunks = behind;
+    }
+    if (to === from) return undefined;
+    this.#store.referenceFound(chunks, core.u32, sizes / 4);
+    this.taken = to - from;
+    this.#store.stats.nfiles += this.taken;
+    const length = core.raw.knownItems(this.#context, from, to);
+    reader.seek(this.#record(to - 1, R.event));
+    reader.next();
+    this.#next = to;
+    return core.view(out, length);
+  }
+
+  /** Whether the core is told of the mode and owner of a file. */
+  #useTemplateOf(record: number): boolean {
+    const { numbers } = this.#slot!;
+    const s = (this.#record(record, R.event) + ScanReader.HEADER) / 8;
+    const mode = numbers[s + STAT.mode]!;
+    const uid = numbers[s + STAT.uid]!;
+    const gid = numbers[s + STAT.gid]!;
+    let fields = this.#fields;
+    if (fields?.mode === mode && fields.uid === uid && fields.gid === gid) return true;
+    const [user, group] = [this.#collector.user(uid), this.#collector.group(gid)];
+    fields = this.#encoder.constantOf({ mode, uid, gid, user, group });
+    const { middle, end } = fields;
+    if (middle.length + end.length > LONGEST_TEMPLATE) return false;
+    this.#core.u8.set(middle, this.#template);
+    this.#core.u8.set(end, this.#template + middle.length);
+    this.#set({
+      templateMiddle: middle.length,
+      templateEnd: end.length,
+      templateMode: mode,
+      templateUid: uid,
+      templateGid: gid,
+    });
+    this.#fields = fields;
+    return true;
+  }
+
+  /** Decides whether files of the device that the core has stopped at may be plain. */
+  #learnDevice(slot: ScanSlot): void {
+    const reader = new ScanReader(slot);
+    reader.seek(this.#get(C.at));
+    reader.next();
+    const device = slot.numbers[reader.statAt + STAT.dev]!;
+    const [good, bad] = new Float64Array(this.#core.memory.buffer, this.#context + 4 * C.goodDevice, 2);
+    if (this.#collector.isPlainDevice(device, reader)) this.#setDevices(device, bad!);
+    else this.#setDevices(good!, device);
+  }
+
+  #setDevices(good: number, bad: number): void {
+    new Float64Array(this.#core.memory.buffer, this.#context + 4 * C.goodDevice, 2).set([good, bad]);
+  }
+
+  /** Whoever has attributes is no plain file. */
+  #askForNames({ bytes }: ScanSlot): void {
+    if (!this.#collector.asksForNames) return;
+    const { u32 } = this.#core;
+    let at = this.#records / 4;
+    for (let i = 0; i < this.#count; i++, at += RECORD_WORDS) {
+      if (u32[at + R.state] === 0) continue;
+      const event = u32[at + R.event]!;
+      const path = event + ScanReader.PATH;
+      if (fs.hasNoXattrs(bytes, path, path + this.#slot!.words[event / 4 + ScanReader.LENGTH]!))
+        u32[at + R.state] = 0;
+    }
+  }
+
+  #record(i: number, field: number): number {
+    return this.#core.u32[this.#records / 4 + i * RECORD_WORDS + field]!;
+  }
+
+  #get(field: number): number {
+    return this.#core.u32[this.#context / 4 + field]!;
+  }
+
+  #set(fields: Partial<Record<keyof typeof C, number>>): void {
+    const { u32 } = this.#core;
+    for (const name in fields)
+      u32[this.#context / 4 + C[name as keyof typeof C]] = fields[name as keyof typeof C]!;
+  }
+}
