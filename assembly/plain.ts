@@ -69,6 +69,7 @@ const TEMPLATE_UID: usize = 132;
 const TEMPLATE_GID: usize = 136;
 const GOOD_DEVICE: usize = 144; // f64: files of it may be plain, those of the other one are not
 const BAD_DEVICE: usize = 152;
+const NEWEST: usize = 160; // u64: the newest time of an entry whose file is unchanged
 
 // A record of a plain file.
 const RECORD: usize = 24;
@@ -264,6 +265,7 @@ export function knownFiles(c: usize, from: u32): u32 {
   let expected = word(c, EXPECTED_AT);
   let entry = <u32>word(c, EXPECTED);
   let chunks: usize = 0;
+  let newest = load<u64>(c + NEWEST);
   let i = from;
   for (let next: usize = 0; i < count; i++) {
     const record = records + RECORD * i;
@@ -307,12 +309,14 @@ export function knownFiles(c: usize, from: u32): u32 {
       v128.store(to, v128.load(id, 16), 16);
     }
     chunks += entryChunks;
+    if (entryTime > newest) newest = entryTime;
     expected = entryEnd;
     entry = number + 1;
   }
   store<u32>(c, <u32>expected, EXPECTED_AT);
   store<u32>(c, entry, EXPECTED);
   store<u32>(c, <u32>chunks, ID_COUNT);
+  store<u64>(c + NEWEST, newest);
   return i;
 }
 

@@ -62,8 +62,9 @@ const C = {
   templateGid: 34,
   goodDevice: 36,
   badDevice: 38,
+  newest: 40, // its lower half
 } as const;
-const CONTEXT_BYTES = 160;
+const CONTEXT_BYTES = 168;
 
 /** Words of a record. */
 const R = { event: 0, state: 1, entry: 2, first: 3, chunks: 4 } as const;
@@ -201,6 +202,7 @@ export class PlainBatch {
       if (behind > found || !this.#files.keepKnown(this.#record(i, R.entry))) to = i;
       else chunks = behind;
     }
+    this.#files.noteTime(this.#get(C.newest + 1), this.#get(C.newest));
     if (to === from) return undefined;
     this.#store.referenceFound(chunks, core.u32, sizes / 4);
     this.taken = to - from;

@@ -142,6 +142,9 @@ export class FilesCache {
   #newestHi = 0;
   #newestLo = 0;
   #anyAdded = false;
+  /** Newest time of a file that was unchanged. */
+  #seenHi = 0;
+  #seenLo = 0;
   /** Inode, size and time of an entry, upper and lower halves. */
   readonly #numbers = new Uint32Array(6);
 
@@ -227,6 +230,7 @@ export class FilesCache {
       return CHANGED;
     }
     this.chunkCount = reader.idCount;
+    this.noteTime(reader.timeHi, reader.timeLo);
     if (sameInode) {
       this.buffer = reader.bytes;
       this.chunkOffset = reader.idsAt;
@@ -254,6 +258,13 @@ export class FilesCache {
     this.#ages[entry] = 0;
     this.#expected = entry + 1;
     return true;
+  }
+
+  /** The time of an unchanged file, as nanoseconds in two halves: the newest of several. */
+  noteTime(hi: number, lo: number): void {
+    if (hi < this.#seenHi || (hi === this.#seenHi && lo <= this.#seenLo)) return;
+    this.#seenHi = hi;
+    this.#seenLo = lo;
   }
 
   #refresh(): void {
@@ -357,6 +368,8 @@ export class FilesCache {
       this.#refresh();
       return (isOld ? this.#old : this.#added).subarray(from, to);
     };
+    // Then none of the files that were unchanged is too new.
+    const olderAll = !this.#anyAdded || isOlder(this.#seenHi, this.#seenLo, this.#newestHi, this.#newestLo);
     for (let entry = 0; entry < this.#count; entry++) {
       const age = this.#ages[entry]!;
       if (age === DEAD) continue;
@@ -367,10 +380,10 @@ export class FilesCache {
       const { bytes } = reader;
       const behind = this.#places[entry + 1];
       // In the file as it was an entry ends where the next one begins: most need not be read.
-      const same = bytes[at + EntryReader.AGE_AT] === age && age < 0x80 && (age > 0 || !this.#anyAdded);
+      const same = bytes[at + EntryReader.AGE_AT] === age && age < 0x80 && (age > 0 || olderAll);
       const known = same && place < ADDED && entry + 1 < this.#count && behind! < ADDED;
       const next = known ? behind! : reader.scan(at);
-      if (age === 0 ? this.#anyAdded && !this.#isOlder(reader) : age >= ttl) continue;
+      if (age === 0 ? !known && !this.#isKept(reader) : age >= ttl) continue;
       if (known || age === reader.age) {
         if (place < ADDED !== isOld || at !== to) {
           if (to > from) yield stretch();
@@ -392,9 +405,8 @@ export class FilesCache {
     if (to > from) yield stretch();
   }
 
-  #isOlder(reader: EntryReader): boolean {
-    if (reader.timeHi !== this.#newestHi) return reader.timeHi < this.#newestHi;
-    return reader.timeLo < this.#newestLo;
+  #isKept({ timeHi, timeLo }: EntryReader): boolean {
+    return !this.#anyAdded || isOlder(timeHi, timeLo, this.#newestHi, this.#newestLo);
   }
 
   /** Adds an entry of #numbers to #added. @returns its offset */
@@ -592,6 +604,10 @@ function putHalves(out: Uint32Array, at: number, n: number | bigint): void {
     out[at] = Number(unsigned >> 32n);
     out[at + 1] = Number(unsigned & 0xffffffffn);
   }
+}
+
+function isOlder(hi: number, lo: number, thanHi: number, thanLo: number): boolean {
+  return hi !== thanHi ? hi < thanHi : lo < thanLo;
 }
 
 function same(hi: number, lo: number, n: number | bigint): boolean {

@@ -12,6 +12,7 @@ const DIGEST = 32;
 const HMAC_SLOT = 64;
 const BLAKE2B_SLOT = 400;
 const XXH64_STATE = 88;
+const HASH_BLOCK = 128 << 10;
 
 let compiled: WebAssembly.Module | undefined;
 let instance: Core | undefined;
@@ -249,8 +250,15 @@ export class Xxh64 {
   }
 
   update(data: Uint8Array): this {
-    const p = this.#core.stage(data);
-    this.#core.withXxh64(this.#state, (s) => this.#core.raw.xxh64Update(s, p, data.length));
+    const core = this.#core;
+    // What lies elsewhere goes through the staging region piece by piece: files of megabytes would make it as large as
+    // themselves for good.
+    const step = data.buffer === core.memory.buffer ? data.length : HASH_BLOCK;
+    for (let at = 0; at < data.length; at += step) {
+      const piece = data.subarray(at, at + step);
+      const p = core.stage(piece);
+      core.withXxh64(this.#state, (s) => core.raw.xxh64Update(s, p, piece.length));
+    }
     return this;
   }
 

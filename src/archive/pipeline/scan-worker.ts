@@ -4,6 +4,9 @@ import { Walker, type WalkOptions } from "../walker.ts";
 import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, SLOTS, STOP } from "./scan-channel.ts";
 import { SlotSink } from "./scan-events.ts";
 
+/** Slots that the main thread may have before it: so that it need not wait, and is not far behind at the end. */
+const LEAD = 3;
+
 /** Serialisable start data of the walking thread. */
 export interface ScanWorkerData {
   memory: SharedArrayBuffer;
@@ -32,7 +35,7 @@ export function runScanWorker(data: ScanWorkerData): void {
       channel.sleep(seen);
     }
     const published = channel.get(PUBLISHED);
-    sink.looks = data.xattrs && published - channel.get(RELEASED) > 1;
+    sink.looks = data.xattrs && published - channel.get(RELEASED) > LEAD;
     sink.begin(channel.slot(published));
     return true;
   };
