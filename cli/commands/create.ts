@@ -13,7 +13,7 @@ import { inodeKey, Walker } from "../../src/archive/walker.ts";
 import { ArchiveWriter } from "../../src/archive/writer.ts";
 import type { Cache } from "../../src/cache/cache.ts";
 import { cacheDirPath } from "../../src/cache/dirs.ts";
-import { filesCacheName, parseFilesCacheMode } from "../../src/cache/files.ts";
+import { filesCacheName, parseFilesCacheMode } from "../../src/cache/files-mode.ts";
 import { type ChunkerParams, parseChunkerParams } from "../../src/chunker/index.ts";
 import { type CompressionSpec, parseCompression } from "../../src/compress/index.ts";
 import { AlcoveError, ArchiveAlreadyExists, BackupOSError, describeSystemError } from "../../src/errors.ts";

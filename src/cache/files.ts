@@ -1,9 +1,7 @@
 // The files cache: hash of a file's path → (age, inode, size, ctime or mtime, chunk ids), which lets an unchanged file
 // be backed up without reading it. On disk a stream of msgpack [hash, [age, inode, size, time, ids]], read and written
-// by Borg too (cache.py). Kept as the file's own bytes plus 5 bytes an entry, its place and age. Nothing is decoded but the
-// one entry that is asked for. Backups ask in the order in which the one before has written: so the next entry is looked at
-// first; a filter of 16 bits an entry knows most hashes that none has; then all are looked at, one after the other, and a
-// table of their hashes (8 bytes an entry) is made when that was necessary too often.
+// by Borg too (cache.py). Kept as the file's own bytes, with a place and an age for each entry: nothing is decoded but the one
+// that is asked for.
 
 import type { Core } from "../core/index.ts";
 import { AlcoveError, describeSystemError, FileIntegrityError } from "../errors.ts";
@@ -11,21 +9,13 @@ import { writeUint } from "../format/msgpack-uint.ts";
 import { splitNanoseconds } from "../format/nanoseconds.ts";
 import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
-import { EntryReader, ID_STRIDE, writeEntry } from "./filesformat.ts";
+import { ADDED, EntryStore } from "./entry-store.ts";
+import { DEAD, EntryTable } from "./entry-table.ts";
+import type { FilesCacheMode } from "./files-mode.ts";
+import { EntryReader, ID_STRIDE } from "./filesformat.ts";
 import { FileHasher, verifyIntegrity } from "./integrity.ts";
 
 export { ID_STRIDE };
-
-/** What of a file's status must be the same for it to count as unchanged (--files-cache). */
-export interface FilesCacheMode {
-  /** Which time is kept and compared; undefined compares none and keeps ctime. */
-  time: "ctime" | "mtime" | undefined;
-  size: boolean;
-  inode: boolean;
-  /** Every file is read; the cache is only updated. */
-  rechunk: boolean;
-  disabled: boolean;
-}
 
 /** Status of a regular file. Times as seconds and nanoseconds. */
 export interface FileStamp {
@@ -42,69 +32,13 @@ export const UNKNOWN = 0;
 export const CHANGED = 1;
 export const UNCHANGED = 2;
 
-const DEFAULT_TTL = 20;
-// Entries' places are 32 bits, half of them for what is added.
-const MAX_BYTES = 0x7fffffff;
+/** Bytes of a write. */
 const BLOCK = 1 << 18;
-/** A fourth of what a core can have. */
-const MOST_IN_CORE = 512 << 20;
+/** Bytes of a short entry: the table's first size is made for as many as there may be. */
+const SHORT_ENTRY = 64;
 /** Where the time is among the numbers. */
 const TIME = 4;
-/** Set in a place: the entry is among the added ones. */
-const ADDED = 0x80000000;
-/** Entries from the expected one on that are looked at first: some may be of files that are gone. */
-const NEAR = 8;
-/** How often all entries are looked at before a table of them is made. */
-const MOST_SEARCHES = 16;
-const DEAD = 255;
 const MAX_AGE = 254;
-
-const MODE_LETTERS: Record<string, string> = {
-  ctime: "c",
-  mtime: "m",
-  size: "s",
-  inode: "i",
-  rechunk: "r",
-  disabled: "d",
-};
-const VALID_MODES = ["cis", "ims", "cs", "ms", "cr", "mr", "d", "s"];
-
-/** The mode of a comma-separated list, e.g. "ctime,size,inode". @throws AlcoveError */
-export function parseFilesCacheMode(text: string): FilesCacheMode {
-  const letters = new Set<string>();
-  for (const word of text.trim().split(",")) {
-    const letter = Object.hasOwn(MODE_LETTERS, word) ? MODE_LETTERS[word]! : "";
-    if (!letter)
-      throw new AlcoveError(
-        `The files cache mode "${word}" is none of ${Object.keys(MODE_LETTERS).join(", ")}.`,
-      );
-    letters.add(letter);
-  }
-  if (!VALID_MODES.includes([...letters].sort().join(""))) {
-    throw new AlcoveError(`The files cache cannot work with the mode "${text}".`);
-  }
-  return {
-    time: letters.has("m") ? "mtime" : letters.has("c") ? "ctime" : undefined,
-    size: letters.has("s"),
-    inode: letters.has("i"),
-    rechunk: letters.has("r"),
-    disabled: letters.has("d"),
-  };
-}
-
-/** "files", or "files.SUFFIX" with BORG_FILES_CACHE_SUFFIX. */
-export function filesCacheName(env: Readonly<Record<string, string | undefined>>): string {
-  const suffix = env["BORG_FILES_CACHE_SUFFIX"];
-  return suffix ? `files.${suffix}` : "files";
-}
-
-/** BORG_FILES_CACHE_TTL: how many backups an entry survives without its file being seen. @throws AlcoveError */
-export function filesCacheTtl(env: Readonly<Record<string, string | undefined>>): number {
-  const text = env["BORG_FILES_CACHE_TTL"];
-  if (text === undefined) return DEFAULT_TTL;
-  if (!/^\s*[+-]?\d+\s*$/.test(text)) throw new AlcoveError(`BORG_FILES_CACHE_TTL is not a number: ${text}`);
-  return Number(text);
-}
 
 export class FilesCache {
   readonly mode: FilesCacheMode;
@@ -114,30 +48,8 @@ export class FilesCache {
   chunkOffset = 0;
   chunkCount = 0;
 
-  #old: Uint8Array;
-  #oldReader: EntryReader;
-  /** Where the file's bytes are in a core's memory, whose views do not survive its growth. */
-  readonly #home: Home | undefined;
-  #added = new Uint8Array(1 << 16);
-  #addedReader = new EntryReader(this.#added);
-  #addedEnd = 0;
-  /** Place of each entry: its offset, with ADDED set in #added. */
-  #places = new Uint32Array(1024);
-  /** Age of each entry; DEAD where another has taken its place. */
-  #ages = new Uint8Array(1024);
-  #count = 0;
-  #dead = 0;
-  /** Entry number + 1 by hash; 0 is free. Without length where there is none yet. */
-  #table = new Int32Array(0);
-  #searches = 0;
-  /** Bits of hashes' first words: an entry has none of which the bit is not set. Used while there is no table. */
-  #filter = new Uint32Array(0);
-  /** The entry that the next lookup is likely to ask for. */
-  #expected = 0;
-  /** Entries of files that have changed, in the order in which they were asked for and will be memorized, and how many of
-   *  them have been. */
-  readonly #changed: number[] = [];
-  #memorized = 0;
+  readonly #store: EntryStore;
+  readonly #table: EntryTable;
   /** Newest time of a file that was added, as nanoseconds in two halves; #anyAdded false: none was. */
   #newestHi = 0;
   #newestLo = 0;
@@ -148,34 +60,30 @@ export class FilesCache {
   /** Inode, size and time of an entry, upper and lower halves. */
   readonly #numbers = new Uint32Array(6);
 
-  private constructor(mode: FilesCacheMode, old: Uint8Array, home?: Home) {
+  private constructor(mode: FilesCacheMode, store: EntryStore) {
+    const { bytes } = store.old;
     this.mode = mode;
-    this.#home = home;
-    this.#old = old;
-    this.#oldReader = new EntryReader(old);
-    this.buffer = old;
-    if (old.length === 0) this.#index();
+    this.#store = store;
+    this.#table = new EntryTable(store, Math.ceil(bytes.length / SHORT_ENTRY));
+    this.buffer = bytes;
   }
 
   /** A cache without entries. */
   static empty(mode: FilesCacheMode): FilesCache {
-    return new FilesCache(mode, new Uint8Array(0));
+    return new FilesCache(mode, new EntryStore(new Uint8Array(0)));
   }
 
   /** From a file's bytes; every entry becomes one backup older. @throws IntegrityError for what is no files cache */
-  static parse(mode: FilesCacheMode, bytes: Uint8Array, home?: Home): FilesCache {
-    if (bytes.length > MAX_BYTES) throw new AlcoveError("the files cache is larger than 2 GiB");
-    const cache = new FilesCache(mode, bytes, home);
-    const reader = cache.#oldReader;
-    // About 75 bytes an entry with one chunk.
-    const estimate = Math.ceil(bytes.length / 64);
-    cache.#reserve(estimate);
-    let words = 1024;
-    while (words < estimate / 2) words *= 2;
-    cache.#filter = new Uint32Array(words);
-    for (let at = 0; at < bytes.length; ) {
+  static parse(mode: FilesCacheMode, bytes: Uint8Array): FilesCache {
+    return FilesCache.#of(mode, new EntryStore(bytes));
+  }
+
+  static #of(mode: FilesCacheMode, store: EntryStore): FilesCache {
+    const cache = new FilesCache(mode, store);
+    const reader = store.old;
+    for (let at = 0; at < reader.bytes.length; ) {
       const end = reader.pass(at);
-      cache.#append(at, Math.min(reader.age + 1, MAX_AGE));
+      cache.#table.append(at, Math.min(reader.age + 1, MAX_AGE));
       at = end;
     }
     return cache;
@@ -193,9 +101,9 @@ export class FilesCache {
   ): FilesCache {
     let why: string;
     try {
-      const { bytes, home } = read(storage, name, core);
-      verifyIntegrity(`${storage.root}/${name}`, name, bytes, integrity, false);
-      return FilesCache.parse(mode, bytes, home);
+      const store = EntryStore.read(storage, name, core);
+      verifyIntegrity(`${storage.root}/${name}`, name, store.old.bytes, integrity, false);
+      return FilesCache.#of(mode, store);
     } catch (error) {
       if (error instanceof FileIntegrityError) why = "The files cache is corrupted";
       else if (error instanceof AlcoveError) why = `The files cache seems invalid: ${error.message}`;
@@ -209,7 +117,7 @@ export class FilesCache {
 
   /** Entries. */
   get size(): number {
-    return this.#count - this.#dead;
+    return this.#table.size;
   }
 
   /** Whether the file of this path hash (32 bytes at hashOffset) is UNKNOWN, known but CHANGED, or UNCHANGED; then
@@ -217,16 +125,17 @@ export class FilesCache {
   lookup(hash: Uint8Array, hashOffset: number, st: FileStamp): number {
     const { mode } = this;
     if (mode.rechunk || mode.disabled) return UNKNOWN;
-    this.#refresh();
-    const entry = this.#findNext(hash, hashOffset);
+    const store = this.#store;
+    const table = this.#table;
+    store.refresh();
+    const entry = table.findNext(hash, hashOffset);
     if (entry < 0) return UNKNOWN;
-    const place = this.#places[entry]!;
-    const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
-    const at = place >= ADDED ? place - ADDED : place;
-    reader.scan(at);
+    const place = table.place(entry);
+    const reader = store.reader(place);
+    reader.scan(store.offset(place));
     const sameInode = same(reader.inodeHi, reader.inodeLo, st.ino);
     if (this.#hasChanged(reader, st, sameInode)) {
-      this.#changed.push(entry);
+      table.noteChanged(entry);
       return CHANGED;
     }
     this.chunkCount = reader.idCount;
@@ -234,7 +143,7 @@ export class FilesCache {
     if (sameInode) {
       this.buffer = reader.bytes;
       this.chunkOffset = reader.idsAt;
-      this.#ages[entry] = 0;
+      table.setAge(entry, 0);
       return UNCHANGED;
     }
     this.#keepInode(entry, reader, hash, hashOffset, st);
@@ -244,34 +153,30 @@ export class FilesCache {
   /** Where the core finds the entries from the expected one on, by address, and its number; undefined where it cannot look. */
   get expected(): { core: Core; at: number; end: number; entry: number } | undefined {
     const { mode } = this;
-    const entry = this.#expected;
-    if (!this.#home || mode.rechunk || mode.disabled || entry >= this.#count) return undefined;
-    const { core, at, length } = this.#home;
-    const place = this.#places[entry]!;
-    return place >= ADDED ? undefined : { core, at: at + place, end: at + length, entry };
+    const { home } = this.#store;
+    const entry = this.#table.expected;
+    if (!home || mode.rechunk || mode.disabled || entry >= this.#table.count) return undefined;
+    const place = this.#table.place(entry);
+    return place < ADDED
+      ? { core: home.core, at: home.at + place, end: home.at + home.length, entry }
+      : undefined;
   }
 
   /** An entry that the core has found as expected, and its file unchanged; the next one is expected then. False where it does
    *  not count. */
   keepKnown(entry: number): boolean {
-    if (this.#ages[entry] === DEAD) return false;
-    this.#ages[entry] = 0;
-    this.#expected = entry + 1;
+    const table = this.#table;
+    if (table.age(entry) === DEAD) return false;
+    table.setAge(entry, 0);
+    table.expected = entry + 1;
     return true;
   }
 
   /** The time of an unchanged file, as nanoseconds in two halves: the newest of several. */
   noteTime(hi: number, lo: number): void {
-    if (hi < this.#seenHi || (hi === this.#seenHi && lo <= this.#seenLo)) return;
+    if (!isOlder(this.#seenHi, this.#seenLo, hi, lo)) return;
     this.#seenHi = hi;
     this.#seenLo = lo;
-  }
-
-  #refresh(): void {
-    if (!this.#home || this.#old.length === this.#home.length) return;
-    const { core, at, length } = this.#home;
-    this.#old = core.view(at, length);
-    this.#oldReader = new EntryReader(this.#old);
   }
 
   #hasChanged(reader: EntryReader, st: FileStamp, sameInode: boolean): boolean {
@@ -297,18 +202,19 @@ export class FilesCache {
     numbers[3] = reader.sizeLo;
     numbers[4] = reader.timeHi;
     numbers[5] = reader.timeLo;
-    const offset = this.#write(hash, hashOffset, bytes, idsAt, ID_STRIDE, idCount);
-    this.#places[entry] = (offset | ADDED) >>> 0;
-    this.#ages[entry] = 0;
-    this.buffer = this.#added;
-    this.#addedReader.scan(offset);
-    this.chunkOffset = this.#addedReader.idsAt;
+    const place = this.#store.add(hash, hashOffset, numbers, bytes, idsAt, ID_STRIDE, idCount);
+    this.#table.move(entry, place);
+    this.#table.setAge(entry, 0);
+    const added = this.#store.reader(place);
+    added.scan(this.#store.offset(place));
+    this.buffer = added.bytes;
+    this.chunkOffset = added.idsAt;
   }
 
   /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids. */
   memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
     if (this.mode.disabled) return;
-    this.#refresh();
+    this.#store.refresh();
     const useMtime = this.mode.time === "mtime";
     const numbers = this.#numbers;
     putHalves(numbers, 0, st.ino);
@@ -330,13 +236,12 @@ export class FilesCache {
       this.#newestLo = lo;
     }
     this.#anyAdded = true;
-    const offset = this.#write(hash, hashOffset, ids, 0, 32, count);
-    const place = (offset | ADDED) >>> 0;
-    const entry = this.#findChanged(hash, hashOffset);
-    if (entry < 0) this.#append(place, 0);
+    const place = this.#store.add(hash, hashOffset, numbers, ids, 0, 32, count);
+    const entry = this.#table.findChanged(hash, hashOffset);
+    if (entry < 0) this.#table.append(place, 0);
     else {
-      this.#places[entry] = place;
-      this.#ages[entry] = 0;
+      this.#table.move(entry, place);
+      this.#table.setAge(entry, 0);
     }
   }
 
@@ -345,7 +250,7 @@ export class FilesCache {
   save(storage: Storage, name: string, ttl: number): string {
     const hasher = new FileHasher(name);
     // So that hashing a block does not let the memory grow in which the next piece lies.
-    this.#home?.core.stageRegion(BLOCK);
+    this.#store.home?.core.stageRegion(BLOCK);
     const chunks = gathered(this.#serialize(ttl));
     function* hashing(): Iterable<Uint8Array> {
       for (const chunk of chunks) {
@@ -361,33 +266,36 @@ export class FilesCache {
   *#serialize(ttl: number): Iterable<Uint8Array> {
     // Entries that lie one after the other and whose age is as it was go together, without being copied: most of them,
     // where every backup sees the same files.
-    let isOld = true;
+    const store = this.#store;
+    const table = this.#table;
+    // Of a stretch: a place in it, and its ends.
+    let of = 0;
     let from = 0;
     let to = 0;
     const stretch = (): Uint8Array => {
-      this.#refresh();
-      return (isOld ? this.#old : this.#added).subarray(from, to);
+      store.refresh();
+      return store.reader(of).bytes.subarray(from, to);
     };
     // Then none of the files that were unchanged is too new.
     const olderAll = !this.#anyAdded || isOlder(this.#seenHi, this.#seenLo, this.#newestHi, this.#newestLo);
-    for (let entry = 0; entry < this.#count; entry++) {
-      const age = this.#ages[entry]!;
+    for (let entry = 0; entry < table.count; entry++) {
+      const age = table.age(entry);
       if (age === DEAD) continue;
-      this.#refresh();
-      const place = this.#places[entry]!;
-      const reader = place >= ADDED ? this.#addedReader : this.#oldReader;
-      const at = place >= ADDED ? place - ADDED : place;
+      store.refresh();
+      const place = table.place(entry);
+      const reader = store.reader(place);
+      const at = store.offset(place);
       const { bytes } = reader;
-      const behind = this.#places[entry + 1];
       // In the file as it was an entry ends where the next one begins: most need not be read.
       const same = bytes[at + EntryReader.AGE_AT] === age && age < 0x80 && (age > 0 || olderAll);
-      const known = same && place < ADDED && entry + 1 < this.#count && behind! < ADDED;
-      const next = known ? behind! : reader.scan(at);
+      const behind = same && place < ADDED && entry + 1 < table.count ? table.place(entry + 1) : ADDED;
+      const known = behind < ADDED;
+      const next = known ? behind : reader.scan(at);
       if (age === 0 ? !known && !this.#isKept(reader) : age >= ttl) continue;
       if (known || age === reader.age) {
-        if (place < ADDED !== isOld || at !== to) {
+        if (at !== to || reader !== store.reader(of)) {
           if (to > from) yield stretch();
-          isOld = place < ADDED;
+          of = place;
           from = at;
         }
         to = next;
@@ -408,168 +316,6 @@ export class FilesCache {
   #isKept({ timeHi, timeLo }: EntryReader): boolean {
     return !this.#anyAdded || isOlder(timeHi, timeLo, this.#newestHi, this.#newestLo);
   }
-
-  /** Adds an entry of #numbers to #added. @returns its offset */
-  #write(
-    hash: Uint8Array,
-    hashOffset: number,
-    ids: Uint8Array,
-    idsAt: number,
-    stride: number,
-    count: number,
-  ): number {
-    if (hash.length < hashOffset + 32) throw new RangeError("a path hash has 32 bytes");
-    const need = 36 + 1 + 1 + 3 * 9 + 5 + count * ID_STRIDE;
-    if (this.#addedEnd + need > this.#added.length) {
-      if (this.#addedEnd + need > MAX_BYTES) throw new AlcoveError("The files cache would exceed 2 GiB.");
-      const grown = new Uint8Array(Math.max(this.#addedEnd + need, 2 * this.#added.length));
-      grown.set(this.#added.subarray(0, this.#addedEnd));
-      this.#added = grown;
-      this.#addedReader = new EntryReader(grown);
-    }
-    const at = this.#addedEnd;
-    this.#addedEnd = writeEntry(this.#added, at, hash, hashOffset, this.#numbers, ids, idsAt, stride, count);
-    return at;
-  }
-
-  #append(place: number, age: number): void {
-    this.#reserve(this.#count + 1);
-    const entry = this.#count++;
-    this.#places[entry] = place;
-    this.#ages[entry] = age;
-    if (this.#table.length > 0) this.#add(entry);
-    else {
-      const bytes = place >= ADDED ? this.#added : this.#old;
-      const bit = word(bytes, (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT);
-      this.#filter[(bit >>> 5) & (this.#filter.length - 1)]! |= 1 << bit;
-    }
-  }
-
-  /** Room for so many entries. */
-  #reserve(entries: number): void {
-    if (entries > this.#places.length) {
-      const size = Math.max(entries, 2 * this.#places.length);
-      const places = new Uint32Array(size);
-      places.set(this.#places);
-      this.#places = places;
-      const ages = new Uint8Array(size);
-      ages.set(this.#ages);
-      this.#ages = ages;
-    }
-    if (this.#table.length > 0 && entries * 2 > this.#table.length) this.#index();
-  }
-
-  /** Makes the table of all entries, with room for as many again. */
-  #index(): void {
-    let size = 2048;
-    while (size < this.#count * 3) size *= 2;
-    this.#table = new Int32Array(size);
-    this.#filter = new Uint32Array(0);
-    for (let entry = 0; entry < this.#count; entry++) if (this.#ages[entry] !== DEAD) this.#add(entry);
-  }
-
-  /** Adds an entry to the table. */
-  #add(entry: number): void {
-    const duplicate = this.#insert(entry);
-    if (duplicate < 0) return;
-    // Borg's dict keeps the last of two.
-    this.#ages[duplicate] = DEAD;
-    this.#dead++;
-  }
-
-  /** The entry of a hash, which is likely to be behind the one that was asked for before; −1 if there is none. */
-  #findNext(hash: Uint8Array, hashOffset: number): number {
-    const near = this.#near(this.#expected, hash, hashOffset);
-    const entry = near < 0 ? this.#find(hash, hashOffset) : near;
-    if (entry >= 0) this.#expected = entry + 1;
-    return entry;
-  }
-
-  #near(from: number, hash: Uint8Array, hashOffset: number): number {
-    const end = Math.min(from + NEAR, this.#count);
-    for (let entry = from; entry < end; entry++)
-      if (this.#ages[entry] !== DEAD && this.#hashIs(entry, hash, hashOffset)) return entry;
-    return -1;
-  }
-
-  /** The entry of a file that was read, which is likely to be the next one of those that have changed. */
-  #findChanged(hash: Uint8Array, hashOffset: number): number {
-    const end = Math.min(this.#memorized + NEAR, this.#changed.length);
-    for (let i = this.#memorized; i < end; i++) {
-      const entry = this.#changed[i]!;
-      if (this.#ages[entry] === DEAD || !this.#hashIs(entry, hash, hashOffset)) continue;
-      this.#memorized = i + 1;
-      return entry;
-    }
-    return this.#find(hash, hashOffset);
-  }
-
-  #find(hash: Uint8Array, hashOffset: number): number {
-    if (this.#table.length === 0) {
-      const bit = word(hash, hashOffset);
-      if ((this.#filter[(bit >>> 5) & (this.#filter.length - 1)]! & (1 << bit)) === 0) return -1;
-      if (this.#searches++ < MOST_SEARCHES) return this.#search(hash, hashOffset);
-      this.#index();
-    }
-    const mask = this.#table.length - 1;
-    for (let i = word(hash, hashOffset) & mask; ; i = (i + 1) & mask) {
-      const entry = this.#table[i]! - 1;
-      if (entry < 0) return -1;
-      if (this.#hashIs(entry, hash, hashOffset)) return entry;
-    }
-  }
-
-  /** The last entry of a hash, found without the table. */
-  #search(hash: Uint8Array, hashOffset: number): number {
-    const ages = this.#ages;
-    for (let entry = this.#count - 1; entry >= 0; entry--)
-      if (ages[entry] !== DEAD && this.#hashIs(entry, hash, hashOffset)) return entry;
-    return -1;
-  }
-
-  /** Puts an entry into the table; returns the one of the same hash that it replaces, or −1. */
-  #insert(entry: number): number {
-    const place = this.#places[entry]!;
-    const bytes = place >= ADDED ? this.#added : this.#old;
-    const hashAt = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
-    const mask = this.#table.length - 1;
-    for (let i = word(bytes, hashAt) & mask; ; i = (i + 1) & mask) {
-      const other = this.#table[i]! - 1;
-      if (other >= 0 && !this.#hashIs(other, bytes, hashAt)) continue;
-      this.#table[i] = entry + 1;
-      return other;
-    }
-  }
-
-  #hashIs(entry: number, hash: Uint8Array, offset: number): boolean {
-    const place = this.#places[entry]!;
-    const bytes = place >= ADDED ? this.#added : this.#old;
-    const at = (place >= ADDED ? place - ADDED : place) + EntryReader.HASH_AT;
-    for (let i = 0; i < 32; i++) if (bytes[at + i] !== hash[offset + i]) return false;
-    return true;
-  }
-}
-
-/** Bytes of a file in a core's memory. */
-interface Home {
-  core: Core;
-  at: number;
-  length: number;
-}
-
-/** Reads a file, into the core's memory where there is one and the file is not too large for it. */
-function read(storage: Storage, name: string, core: Core | undefined): { bytes: Uint8Array; home?: Home } {
-  if (!core) return { bytes: storage.read(name) };
-  const file = storage.openRead(name);
-  try {
-    const size = file.size();
-    if (size > MOST_IN_CORE) return { bytes: storage.read(name) };
-    const at = core.alloc(size);
-    const length = file.read(core.view(at, size), 0);
-    return { bytes: core.view(at, length), home: { core, at, length } };
-  } finally {
-    file.close();
-  }
 }
 
 /** Pieces in blocks worth a write call: small ones are copied together, large ones go as they are. */
@@ -589,10 +335,6 @@ function* gathered(pieces: Iterable<Uint8Array>): Iterable<Uint8Array> {
     }
   }
   if (end > 0) yield block.subarray(0, end);
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
 function putHalves(out: Uint32Array, at: number, n: number | bigint): void {

@@ -18,7 +18,7 @@ import { Statistics } from "../../src/archive/stats.ts";
 import { ArchiveWriter } from "../../src/archive/writer.ts";
 import type { Cache } from "../../src/cache/cache.ts";
 import { localEnvironment } from "../../src/cache/dirs.ts";
-import { parseFilesCacheMode } from "../../src/cache/files.ts";
+import { parseFilesCacheMode } from "../../src/cache/files-mode.ts";
 import { SecurityManager } from "../../src/cache/security.ts";
 import { parseChunkerParams } from "../../src/chunker/index.ts";
 import { parseCompression } from "../../src/compress/index.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Cache, type CacheOptions } from "../../../src/cache/cache.ts";
 import { localEnvironment } from "../../../src/cache/dirs.ts";
-import { parseFilesCacheMode } from "../../../src/cache/files.ts";
+import { parseFilesCacheMode } from "../../../src/cache/files-mode.ts";
 import { silentPrompter } from "../../../src/crypto/environment.ts";
 import { keyMode } from "../../../src/crypto/modes.ts";
 import { CacheInitAborted } from "../../../src/errors.ts";

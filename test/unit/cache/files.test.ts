@@ -8,13 +8,11 @@ import {
   CHANGED,
   type FileStamp,
   FilesCache,
-  filesCacheName,
-  filesCacheTtl,
   ID_STRIDE,
-  parseFilesCacheMode,
   UNCHANGED,
   UNKNOWN,
 } from "../../../src/cache/files.ts";
+import { filesCacheName, filesCacheTtl, parseFilesCacheMode } from "../../../src/cache/files-mode.ts";
 import { AlcoveError, IntegrityError } from "../../../src/errors.ts";
 import { toHex } from "../../../src/format/bytes.ts";
 import { pack, Unpacker } from "../../../src/format/msgpack.ts";
