@@ -140,9 +140,8 @@ export class ChunkStore implements ChunkSink {
     return { chunk: { id, size, csize }, isNew: true };
   }
 
-  /** Adds a chunk by its plaintext (metadata and small things; files go through the pipeline). */
-  async addData(data: Uint8Array, stats: Statistics): Promise<ChunkRef> {
-    const id = this.objects.id(data);
+  /** Adds a chunk by its plaintext (metadata and small things; files go through the pipeline). @param id of the data */
+  async addData(data: Uint8Array, stats: Statistics, id = this.objects.id(data)): Promise<ChunkRef> {
     if (this.index.find(id) >= 0) return this.reference(id, data.length, stats);
     const blob = await this.objects.pack(data);
     const { chunk } = this.add(id, data.length, blob.length, stats);

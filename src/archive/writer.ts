@@ -14,8 +14,9 @@ import type { StoredChunkerParams } from "./metadata.ts";
 import type { PlainFile } from "./plain-item.ts";
 import { Statistics } from "./stats.ts";
 
-const FLUSH_BYTES = 2 << 20;
-const REGION_BYTES = 4 << 20;
+/** Encoded items that are cut together: more than the largest chunk has, and little enough to stay in a cache. */
+const FLUSH_BYTES = 768 << 10;
+const REGION_BYTES = 2 << 20;
 
 /** Who makes an archive and how, as its metadata records it. */
 export interface Identity {
@@ -58,7 +59,7 @@ export class ArchiveWriter {
   /** Microseconds. */
   start: number;
   end: number;
-  readonly #encoder = new ItemEncoder();
+  readonly #encoder = new ItemEncoder(2 * FLUSH_BYTES);
   readonly #chunker: Chunker;
   readonly #region: number;
   readonly #identity: Identity;
@@ -185,12 +186,18 @@ export class ArchiveWriter {
       const eof = everything && n === this.#encoder.length;
       const cuts = this.#chunker.cuts(this.#region, n, eof);
       let done = 0;
-      const pieces: Uint8Array[] = [];
+      // Most are known where little has changed: referenced as they lie there. The others are copied, as the region is used by
+      // whoever comes next while they are stored.
+      const pieces: { id: Uint8Array; data: Uint8Array }[] = [];
       for (const length of cuts) {
-        pieces.push(core.u8.slice(this.#region + done, this.#region + done + length));
+        const data = core.view(this.#region + done, length);
+        const id = this.store.objects.id(data);
+        if (this.store.has(id)) this.store.reference(id, length, this.metaStats);
+        else pieces.push({ id, data: data.slice() });
+        this.#items.push(id);
         done += length;
       }
-      for (const data of pieces) this.#items.push((await this.store.addData(data, this.metaStats)).id);
+      for (const { id, data } of pieces) await this.store.addData(data, this.metaStats, id);
       this.#encoder.consume(done);
       if (!everything && this.#encoder.length < FLUSH_BYTES) return;
       if (done === 0) return;
