@@ -13,6 +13,7 @@ import {
   UNKNOWN,
 } from "../../../src/cache/files.ts";
 import { filesCacheName, filesCacheTtl, parseFilesCacheMode } from "../../../src/cache/files-mode.ts";
+import { Core, coreModule } from "../../../src/core/index.ts";
 import { AlcoveError, IntegrityError } from "../../../src/errors.ts";
 import { toHex } from "../../../src/format/bytes.ts";
 import { pack, Unpacker } from "../../../src/format/msgpack.ts";
@@ -217,6 +218,36 @@ test("a new inode is kept where inodes are not compared", () => {
   const bytes = saved(cache);
   expect(decode(bytes).get(toHex(hash))?.inode).toBe(inode);
   expect(FilesCache.parse(CIS, bytes).lookup(hash, 0, stamp({ ino: inode }))).toBe(UNCHANGED);
+});
+
+test("entries larger than a block, among many small ones, in the core's memory and elsewhere", () => {
+  const counts = [1, 40_000, 0, 29_950, 29_955, 29_960, 3, 70_000, 2];
+  for (let i = 0; i < 12_000; i++) counts.push(1);
+  const hashes = counts.map(() => randomBytes(32));
+  const ids = randomBytes(32 * 70_000);
+  const mode = parseFilesCacheMode("ctime,size");
+  let cache = FilesCache.empty(mode);
+  for (const [i, count] of counts.entries()) cache.memorize(hashes[i]!, 0, stamp({ size: i }), ids, count);
+  for (const inode of [1234, 77]) {
+    cache.memorize(randomBytes(32), 0, newer, new Uint8Array(0), 0);
+    const integrity = cache.save(storage, "files", 20);
+    const core = inode === 77 ? new Core(coreModule()) : undefined;
+    cache = FilesCache.load(storage, "files", mode, integrity, () => {}, core);
+    // What the core needs for others moves its memory.
+    core?.alloc(1 << 20);
+    for (const [i, count] of counts.entries()) {
+      expect(cache.lookup(hashes[i]!, 0, stamp({ size: i, ino: inode }))).toBe(UNCHANGED);
+      expect(cache.chunkCount).toBe(count);
+      for (const n of count === 0 ? [] : [0, count - 1])
+        expect(
+          Buffer.compare(
+            cache.buffer.subarray(cache.chunkOffset + n * ID_STRIDE, cache.chunkOffset + n * ID_STRIDE + 32),
+            ids.subarray(n * 32, n * 32 + 32),
+          ),
+        ).toBe(0);
+    }
+    expect(cache.size).toBe(counts.length);
+  }
 });
 
 test("bytes are those of Borg's packer", () => {
