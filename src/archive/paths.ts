@@ -5,6 +5,8 @@ import { normPath } from "../format/paths.ts";
 export function makePathSafe(path: string): string {
   const first = path.charCodeAt(0);
   if (first !== 46 && first !== 47 && path !== "") return path;
+  const second = path.charCodeAt(1);
+  if (first === 47 && second !== 46 && second !== 47 && path.length > 1) return path.slice(1);
   return path.replace(/^((\.\.)?\/+)+/, "") || ".";
 }
 
