@@ -1,4 +1,4 @@
-// Unchanged plain files of a backup, many at a time: from the events of a walk (src/archive/pipeline/scan-channel.ts) by the
+// Unchanged plain files of a backup, and the directories between them, many at a time: from the events of a walk (src/archive/pipeline/scan-channel.ts) by the
 // entries of the files cache (src/cache/filesformat.ts) to the items of the archive (src/archive/plain-item.ts). Whatever is
 // not as nearly all files are is left to the program, which knows everything: each function stops where it has to be asked.
 
@@ -7,6 +7,7 @@
 const HEADER: usize = 16;
 const NUMBERS: usize = 22 * 8;
 const ENTRY: u32 = 0;
+const STATUS: u32 = 1;
 const XATTRS_NONE: u32 = 1;
 
 // Places of a stat's numbers (STAT in src/runtime/stat.ts), in bytes.
@@ -26,6 +27,7 @@ const ATTRIBUTES_MASK: usize = 168;
 
 const S_IFMT: u32 = 0o170000;
 const S_IFREG: u32 = 0o100000;
+const S_IFDIR: u32 = 0o040000;
 const SLASH: u32 = 0x2f;
 const DOT: u32 = 0x2e;
 /** Seconds whose nanoseconds fit 63 bits. */
@@ -61,15 +63,20 @@ const OUT: usize = 100;
 const OUT_END: usize = 104;
 const HAS_CTIME: usize = 108;
 const HAS_ATIME: usize = 112;
-const TEMPLATE: usize = 116; // address of what is the same in all items of a mode and owner
-const TEMPLATE_MIDDLE: usize = 120; // bytes of it from gid to mode
-const TEMPLATE_END: usize = 124; // bytes behind those: uid and user
-const TEMPLATE_MODE: usize = 128;
-const TEMPLATE_UID: usize = 132;
-const TEMPLATE_GID: usize = 136;
+const FILES: usize = 116; // the template of files, and of directories behind it
+const QUIET: usize = 140; // whether nobody wants to be told of directories
 const GOOD_DEVICE: usize = 144; // f64: files of it may be plain, those of the other one are not
 const BAD_DEVICE: usize = 152;
 const NEWEST: usize = 160; // u64: the newest time of an entry whose file is unchanged
+const DIRECTORIES: usize = 168;
+
+// What is the same in all items of a mode and owner.
+const T_ADDRESS: usize = 0;
+const T_MIDDLE: usize = 4; // bytes from gid to mode
+const T_END: usize = 8; // bytes behind those: uid and user
+const T_MODE: usize = 12;
+const T_UID: usize = 16;
+const T_GID: usize = 20;
 
 // A record of a plain file.
 const RECORD: usize = 24;
@@ -80,6 +87,7 @@ const R_FIRST: usize = 12; // of its chunks
 const R_CHUNKS: usize = 16;
 /** The program has to ask whether there are attributes; there are some. */
 const UNASKED: u32 = 1;
+const DIRECTORY: u32 = 2;
 
 const NEAR: u32 = 8;
 const ID_STRIDE: usize = 35;
@@ -106,15 +114,29 @@ function behind(event: usize): usize {
   return (event + HEADER + numbers + load<u32>(event, 12) + 7) & ~7;
 }
 
+// @ts-ignore: decorator
+@inline
+function isDirectory(event: usize): bool {
+  return (<u32>load<f64>(event + HEADER, MODE) & S_IFMT) == S_IFDIR;
+}
+
+// @ts-ignore: decorator
+@inline
+function templateOf(c: usize, record: usize): usize {
+  return c + (load<u32>(record, R_STATE) == DIRECTORY ? DIRECTORIES : FILES);
+}
+
 /** Whether nothing about an entry is out of the ordinary; -1 where its device is not known. */
 function isPlain(c: usize, event: usize): i32 {
   const s = event + HEADER;
   if (load<u32>(event) != ENTRY) return 0;
-  if ((<u32>load<f64>(s, MODE) & S_IFMT) != S_IFREG || load<f64>(s, NLINK) != 1) return 0;
   // Inode numbers of more than 53 bits; paths that would need more than their first slash taken away.
-  if (load<f64>(s, INO_HIGH) >= 0) return 0;
+  if (load<f64>(s, INO_HIGH) >= 0 || load<u32>(event, 12) < 2) return 0;
+  if (!isDirectory(event)) {
+    if ((<u32>load<f64>(s, MODE) & S_IFMT) != S_IFREG || load<f64>(s, NLINK) != 1) return 0;
+  }
   const path = s + NUMBERS;
-  const second = load<u32>(event, 12) > 1 ? <u32>load<u8>(path, 1) : 0;
+  const second: u32 = load<u8>(path, 1);
   if (second == SLASH || (load<u8>(path) == DOT && second == DOT)) return 0;
   const bits = <u32>word(c, FLAG_BITS);
   if ((<u32>load<f64>(s, ATTRIBUTES_MASK) & bits) != bits || (<u32>load<f64>(s, ATTRIBUTES) & bits) != 0) return 0;
@@ -150,18 +172,23 @@ export function plainPaths(c: usize): u32 {
     const length: usize = load<u32>(event, 12);
     if (count == most || message + prefixLength + length + 16 > messagesEnd) break;
     const start = message;
-    if (load<u8>(path) != SLASH) {
-      copy(message, prefix, prefixLength);
-      message += prefixLength;
+    const directory = isDirectory(event);
+    // Nobody asks for the hash of a directory's.
+    if (!directory) {
+      if (load<u8>(path) != SLASH) {
+        copy(message, prefix, prefixLength);
+        message += prefixLength;
+      }
+      copy(message, path, length);
+      message += length;
     }
-    copy(message, path, length);
-    message += length;
     const pair = word(c, TABLE) + 8 * count;
     store<u32>(pair, <u32>start);
     store<u32>(pair, <u32>(message - start), 4);
     const record = word(c, RECORDS) + RECORD * count;
     store<u32>(record, <u32>(event - slot), R_EVENT);
-    store<u32>(record, asks != 0 && load<u32>(event, 8) != XATTRS_NONE ? UNASKED : 0, R_STATE);
+    const unasked = asks != 0 && load<u32>(event, 8) != XATTRS_NONE ? UNASKED : 0;
+    store<u32>(record, unasked | (directory ? DIRECTORY : 0), R_STATE);
     count++;
   }
   store<u32>(c, <u32>(event - slot), AT);
@@ -241,9 +268,9 @@ function hasPlainTime(time: usize): bool {
 }
 
 /**
- * Looks the files from record `from` on up in the files cache, while each is the next event behind the one before it, of the
+ * Looks the files from record `from` on up in the files cache, while each is the next event behind the one before it, of its
  * template's mode and owner, among the entries that are expected, and as its entry says. Their chunks' ids go to IDS, aligned.
- * Returns the record at which it stopped.
+ * Directories between them only have to be of their template's mode and owner. Returns the record at which it stopped.
  */
 export function knownFiles(c: usize, from: u32): u32 {
   const slot = word(c, SLOT);
@@ -257,10 +284,8 @@ export function knownFiles(c: usize, from: u32): u32 {
   const hasAtime = word(c, HAS_ATIME);
   const ids = word(c, IDS);
   const idsMost = word(c, IDS_MOST);
-  const mode = <f64>word(c, TEMPLATE_MODE);
-  const uid = <f64>word(c, TEMPLATE_UID);
-  const gid = <f64>word(c, TEMPLATE_GID);
-  const each = FIXED_BYTES + word(c, TEMPLATE_MIDDLE) + word(c, TEMPLATE_END);
+  const slotEnd = slot + word(c, SLOT_END);
+  const quiet = word(c, QUIET);
   let room = word(c, OUT_END) - word(c, OUT);
   let expected = word(c, EXPECTED_AT);
   let entry = <u32>word(c, EXPECTED);
@@ -270,13 +295,27 @@ export function knownFiles(c: usize, from: u32): u32 {
   for (let next: usize = 0; i < count; i++) {
     const record = records + RECORD * i;
     const event = slot + load<u32>(record, R_EVENT);
-    if ((i > from && event != next) || load<u32>(record, R_STATE) != 0) break;
+    const state = load<u32>(record, R_STATE);
+    if ((i > from && event != next) || (state & UNASKED) != 0) break;
     next = behind(event);
+    if (quiet) while (next < slotEnd && load<u32>(next) == STATUS) next = behind(next);
     const s = event + HEADER;
-    if (load<f64>(s, MODE) != mode || load<f64>(s, UID) != uid || load<f64>(s, GID) != gid) break;
+    const template = templateOf(c, record);
+    if (load<f64>(s, MODE) != <f64>word(template, T_MODE)) break;
+    if (load<f64>(s, UID) != <f64>word(template, T_UID) || load<f64>(s, GID) != <f64>word(template, T_GID)) break;
     if (!hasPlainTime(s + MTIME)) break;
     if (hasCtime && !hasPlainTime(s + CTIME)) break;
     if (hasAtime && !hasPlainTime(s + ATIME)) break;
+    const length = load<u32>(event, 12);
+    if (length > 0xffff) break;
+    const bytes = FIXED_BYTES + word(template, T_MIDDLE) + word(template, T_END) + length;
+    if (state == DIRECTORY) {
+      if (bytes > room) break;
+      room -= bytes;
+      store<u32>(record, <u32>chunks, R_FIRST);
+      store<u32>(record, 0, R_CHUNKS);
+      continue;
+    }
     const digest = digests + 32 * i;
     let p = expected;
     let number = entry;
@@ -294,9 +333,7 @@ export function knownFiles(c: usize, from: u32): u32 {
     if (<f64>entryIno != load<f64>(s, INO)) break;
     if (comparesSize && <f64>entrySize != load<f64>(s, SIZE)) break;
     if (comparedTime && entryTime != nanoseconds(s + comparedTime)) break;
-    const length = load<u32>(event, 12);
-    const need = each + length + <usize>entryChunks * CHUNK_BYTES;
-    if (length > 0xffff) break;
+    const need = bytes + <usize>entryChunks * CHUNK_BYTES;
     if (chunks + entryChunks > idsMost || need > room) break;
     room -= need;
     store<u32>(record, number, R_ENTRY);
@@ -384,23 +421,29 @@ export function knownItems(c: usize, from: u32, to: u32): u32 {
   const sizes = word(c, SIZES);
   const hasCtime = word(c, HAS_CTIME);
   const hasAtime = word(c, HAS_ATIME);
-  const template = word(c, TEMPLATE);
-  const middle = word(c, TEMPLATE_MIDDLE);
-  const last = word(c, TEMPLATE_END);
+  const times = (hasCtime ? 1 : 0) + (hasAtime ? 1 : 0);
   let p = word(c, OUT);
   for (let i = from; i < to; i++) {
     const record = records + RECORD * i;
     const event = slot + load<u32>(record, R_EVENT);
     const s = event + HEADER;
-    store<u8>(p++, 0x80 | (10 + (hasCtime ? 1 : 0) + (hasAtime ? 1 : 0)));
-    // atime, chunks, ctime, gid to mode, mtime, path, size, uid and user
+    const directory = load<u32>(record, R_STATE) == DIRECTORY;
+    const t = templateOf(c, record);
+    const template = word(t, T_ADDRESS);
+    const middle = word(t, T_MIDDLE);
+    const last = word(t, T_END);
+    // atime, chunks, ctime, gid to mode, mtime, path, size, uid and user; no chunks, size and hardlink_master of directories
+    store<u8>(p++, <u8>(0x80 | ((directory ? 7 : 10) + times)));
     if (hasAtime) p = uint(key5(p, 0x6d697461, 0x65), nanoseconds(s + ATIME));
-    store<u8>(p, 0xa6);
-    store<u32>(p, 0x6e756863, 1);
-    store<u16>(p, 0x736b, 5);
+    if (!directory) {
+      store<u8>(p, 0xa6);
+      store<u32>(p, 0x6e756863, 1);
+      store<u16>(p, 0x736b, 5);
+      p += 7;
+    }
     const first: usize = load<u32>(record, R_FIRST);
     const chunks = load<u32>(record, R_CHUNKS);
-    p = head(p + 7, chunks, 0x90, 16, 0xdc);
+    if (!directory) p = head(p, chunks, 0x90, 16, 0xdc);
     let size: u64 = 0;
     for (let k: usize = 0; k < chunks; k++) {
       store<u32>(p, 0x2000da93);
@@ -423,7 +466,8 @@ export function knownItems(c: usize, from: u32, to: u32): u32 {
     }
     p = head(key4(p, 0x68746170), length, 0xa0, 32, 0xda);
     copy(p, path, length);
-    p = uint(key4(p + length, 0x657a6973), size);
+    p += length;
+    if (!directory) p = uint(key4(p, 0x657a6973), size);
     copy(p, template + middle, last);
     p += last;
   }

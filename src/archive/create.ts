@@ -156,7 +156,7 @@ export class Creator {
       this.#begun ?? (workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined);
     this.#begun = undefined;
     this.#direct = !this.#tellsUnchanged && prefixes.every((prefix) => prefix === undefined);
-    const plain = new PlainFiles(files, this.#store, this.#collector, cwd);
+    const plain = new PlainFiles(files, this.#store, this.#collector, cwd, this.#quiet);
     const stat = new Stat();
     try {
       for await (const slot of ahead ? ahead.slots() : walkHere(walk, paths, xattrs)) {
@@ -168,6 +168,7 @@ export class Creator {
         }
       }
     } finally {
+      plain.close();
       await ahead?.close();
     }
     if (!ahead) return;

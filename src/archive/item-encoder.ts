@@ -35,6 +35,7 @@ const keys = {
 } as const;
 
 const TWO32 = 2 ** 32;
+const ID_BYTES = 32;
 
 /** Appends encoded items to one buffer. `take()` gives what was encoded so far and starts over. */
 export class ItemEncoder {
@@ -132,13 +133,18 @@ export class ItemEncoder {
     this.#pos = encodePlain(this.#buf, this.#pos, file, constant);
   }
 
-  /** Encodes what most files have in common: all of one owner and mode. */
-  constantOf({ mode, uid, gid, user, group }: Omit<ConstantFields, "middle" | "end">): ConstantFields {
+  /** Encodes what most files have in common, or directories: all of one owner and mode. */
+  constantOf(
+    { mode, uid, gid, user, group }: Omit<ConstantFields, "middle" | "end">,
+    directory = false,
+  ): ConstantFields {
     const start = this.#pos;
     this.#intField(keys.gid, gid);
     this.#stringField(keys.group, group);
-    this.#raw(keys.hardlink_master);
-    this.#byte(0xc2);
+    if (!directory) {
+      this.#raw(keys.hardlink_master);
+      this.#byte(0xc2);
+    }
     this.#intField(keys.mode, mode);
     const end = this.#pos;
     this.#intField(keys.uid, uid);
@@ -357,6 +363,8 @@ export class ItemEncoder {
     this.#raw(key);
     this.#arrayHeader(chunks.length);
     for (const c of chunks) {
+      // An archive with any other could not be read by anything: rather none.
+      if (c.id.length !== ID_BYTES) throw new RangeError(`a chunk id of ${c.id.length} bytes`);
       this.#byte(0x93);
       this.#rawHeader(c.id.length);
       this.#raw(c.id);

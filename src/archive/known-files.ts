@@ -16,7 +16,8 @@ export function knownFile(
   const { buffer, chunkOffset, chunkCount } = files;
   const ids = Array.from({ length: chunkCount }, (_, i) => {
     const at = chunkOffset + i * ID_STRIDE;
-    return buffer.subarray(at, at + 32);
+    // Copies: the item may wait for others, and the cache's bytes do not stay where they are.
+    return buffer.slice(at, at + 32);
   });
   // The cache knows the file, but a chunk was lost: read it like a modified one.
   if (!ids.every((id) => store.has(id))) return { status: "M" };

@@ -54,24 +54,26 @@ const C = {
   outEnd: 26,
   hasCtime: 27,
   hasAtime: 28,
-  template: 29,
-  templateMiddle: 30,
-  templateEnd: 31,
-  templateMode: 32,
-  templateUid: 33,
-  templateGid: 34,
+  quiet: 35,
   goodDevice: 36,
   badDevice: 38,
   newest: 40, // its lower half
 } as const;
-const CONTEXT_BYTES = 168;
+/** Words at which the templates of files and of directories begin: address, bytes of both parts, mode, uid and gid. */
+const FILES = 29;
+const DIRECTORIES = 42;
+const CONTEXT_BYTES = 192;
+const NO_MODE = 0xffffffff;
 
 /** Words of a record. */
 const R = { event: 0, state: 1, entry: 2, first: 3, chunks: 4 } as const;
 const RECORD_WORDS = 6;
+/** Bits of a record's state: it has, or may have, attributes; a directory. */
+const UNASKED = 1;
+const DIRECTORY = 2;
 
 export class PlainBatch {
-  /** Files that known() has taken last. */
+  /** Entries that known() has taken last. */
   taken = 0;
   readonly #files: FilesCache;
   readonly #store: ChunkStore;
@@ -82,19 +84,25 @@ export class PlainBatch {
   readonly #slotAt: number;
   readonly #digests: number;
   readonly #records: number;
-  readonly #template: number;
   /** Whether the core can look into the files cache. */
   readonly #expects: boolean;
   readonly #encoder = new ItemEncoder(LONGEST_TEMPLATE);
-  /** The template that is in the core. */
-  #fields: ConstantFields | undefined;
+  /** The templates that are in the core, of files and of directories, and their addresses. */
+  readonly #fields: (ConstantFields | undefined)[] = [];
+  readonly #templates: readonly number[];
   #slot: ScanSlot | undefined;
   #count = 0;
   /** The record that is asked for next. */
   #next = 0;
 
-  /** @param cwd for relative paths */
-  constructor(files: FilesCache, store: ChunkStore, collector: MetadataCollector, cwd: string) {
+  /** @param cwd for relative paths @param quiet whether nobody wants to be told of directories */
+  constructor(
+    files: FilesCache,
+    store: ChunkStore,
+    collector: MetadataCollector,
+    cwd: string,
+    quiet: boolean,
+  ) {
     this.#files = files;
     this.#store = store;
     this.#collector = collector;
@@ -102,13 +110,20 @@ export class PlainBatch {
     this.#core = core;
     this.#hasher = createHasher(core, idHasherKind(key.material), choose());
     const prefix = fsEncode(`${cwd}/`);
-    this.#context = core.alloc(CONTEXT_BYTES);
-    // With room for what the core reads or writes beyond ends.
-    this.#slotAt = core.alloc(SLOT_BYTES + 64);
-    this.#digests = core.alloc(MOST_FILES * DIGEST);
-    this.#records = core.alloc(MOST_FILES * RECORD_WORDS * 4);
-    this.#template = core.alloc(LONGEST_TEMPLATE + 64);
-    const prefixAt = core.alloc(prefix.length + 64);
+    // One after another, with room for what the core reads or writes beyond ends.
+    const sizes = [CONTEXT_BYTES, SLOT_BYTES, MOST_FILES * DIGEST, MOST_FILES * RECORD_WORDS * 4];
+    sizes.push(LONGEST_TEMPLATE, LONGEST_TEMPLATE, prefix.length);
+    let at = core.borrow(sizes.reduce((sum, size) => sum + aligned(size), 0));
+    const [context, slotAt, digests, records, forFiles, forDirectories, prefixAt] = sizes.map((size) => {
+      at += aligned(size);
+      return at - aligned(size);
+    }) as [number, number, number, number, number, number, number];
+    this.#context = context;
+    this.#slotAt = slotAt;
+    this.#digests = digests;
+    this.#records = records;
+    this.#templates = [forFiles, forDirectories];
+    core.u8.fill(0, context, context + CONTEXT_BYTES);
     core.u8.set(prefix, prefixAt);
     const { mode } = files;
     this.#expects = files.expected?.core === core;
@@ -126,9 +141,15 @@ export class PlainBatch {
       idsMost: MOST_CHUNKS,
       hasCtime: collector.keepsChangeTime ? 1 : 0,
       hasAtime: collector.keepsAccessTime ? 1 : 0,
-      template: this.#template,
+      quiet: quiet ? 1 : 0,
     });
+    for (const at of [FILES, DIRECTORIES]) core.u32[this.#context / 4 + at + 3] = NO_MODE;
     this.#setDevices(Number.NaN, Number.NaN);
+  }
+
+  /** Gives memory back. Nothing else may be called then. */
+  close(): void {
+    this.#core.giveBack(this.#context);
   }
 
   /** Finds the slot's plain files, and hashes their paths. */
@@ -157,6 +178,11 @@ export class PlainBatch {
 
   /** The plain file of the event at `at`, asked for in their order; −1 where it is none. */
   find(at: number): number {
+    const found = this.#recordAt(at);
+    return found >= 0 && (this.#record(found, R.state) & DIRECTORY) === 0 ? found : -1;
+  }
+
+  #recordAt(at: number): number {
     while (this.#next < this.#count && this.#record(this.#next, R.event) < at) this.#next++;
     return this.#next < this.#count && this.#record(this.#next, R.event) === at ? this.#next : -1;
   }
@@ -168,14 +194,14 @@ export class PlainBatch {
 
   /** Whether a found file turned out to have attributes. */
   hasAttributes(file: number): boolean {
-    return this.#record(file, R.state) !== 0;
+    return (this.#record(file, R.state) & UNASKED) !== 0;
   }
 
-  /** The items of the files that come next, which are unchanged: encoded, in memory that is used again. The reader is behind
-   *  them then. Undefined where the next entry is none that can be taken so. */
+  /** The items of the files that come next, which are unchanged, and of directories among them: encoded, in memory that is used
+   *  again. The reader is behind them then. Undefined where the next entry is none that can be taken so. */
   known(reader: ScanReader): Uint8Array | undefined {
     if (!this.#expects) return undefined;
-    const from = this.find(reader.nextAt);
+    const from = this.#recordAt(reader.nextAt);
     if (from < 0 || this.hasAttributes(from) || !this.#useTemplateOf(from)) return undefined;
     const place = this.#files.expected;
     if (!place) return undefined;
@@ -197,16 +223,21 @@ export class PlainBatch {
     // Where a chunk was lost, its file is read like a modified one.
     const found = this.#store.findAll(core.u32, stage / 4, this.#get(C.idCount));
     let chunks = 0;
+    let files = 0;
     for (let i = from; i < to; i++) {
+      if (this.#record(i, R.state) === DIRECTORY) continue;
       const behind = this.#record(i, R.first) + this.#record(i, R.chunks);
       if (behind > found || !this.#files.keepKnown(this.#record(i, R.entry))) to = i;
-      else chunks = behind;
+      else {
+        chunks = behind;
+        files++;
+      }
     }
     this.#files.noteTime(this.#get(C.newest + 1), this.#get(C.newest));
     if (to === from) return undefined;
     this.#store.referenceFound(chunks, core.u32, sizes / 4);
     this.taken = to - from;
-    this.#store.stats.nfiles += this.taken;
+    this.#store.stats.nfiles += files;
     const length = core.raw.knownItems(this.#context, from, to);
     reader.seek(this.#record(to - 1, R.event));
     reader.next();
@@ -221,22 +252,23 @@ export class PlainBatch {
     const mode = numbers[s + STAT.mode]!;
     const uid = numbers[s + STAT.uid]!;
     const gid = numbers[s + STAT.gid]!;
-    let fields = this.#fields;
-    if (fields?.mode === mode && fields.uid === uid && fields.gid === gid) return true;
+    const directory = this.#record(record, R.state) === DIRECTORY;
+    const which = directory ? 1 : 0;
+    const had = this.#fields[which];
+    if (had?.mode === mode && had.uid === uid && had.gid === gid) return true;
     const [user, group] = [this.#collector.user(uid), this.#collector.group(gid)];
-    fields = this.#encoder.constantOf({ mode, uid, gid, user, group });
+    const fields = this.#encoder.constantOf({ mode, uid, gid, user, group }, directory);
     const { middle, end } = fields;
     if (middle.length + end.length > LONGEST_TEMPLATE) return false;
-    this.#core.u8.set(middle, this.#template);
-    this.#core.u8.set(end, this.#template + middle.length);
-    this.#set({
-      templateMiddle: middle.length,
-      templateEnd: end.length,
-      templateMode: mode,
-      templateUid: uid,
-      templateGid: gid,
-    });
-    this.#fields = fields;
+    const { u8, u32 } = this.#core;
+    const at = this.#templates[which]!;
+    u8.set(middle, at);
+    u8.set(end, at + middle.length);
+    u32.set(
+      [at, middle.length, end.length, mode, uid, gid],
+      this.#context / 4 + (directory ? DIRECTORIES : FILES),
+    );
+    this.#fields[which] = fields;
     return true;
   }
 
@@ -261,7 +293,7 @@ export class PlainBatch {
     const { u32 } = this.#core;
     let at = this.#records / 4;
     for (let i = 0; i < this.#count; i++, at += RECORD_WORDS) {
-      if (u32[at + R.state] === 0) continue;
+      if ((u32[at + R.state]! & UNASKED) === 0) continue;
       const event = u32[at + R.event]!;
       const path = event + ScanReader.PATH;
       if (fs.hasNoXattrs(bytes, path, path + this.#slot!.words[event / 4 + ScanReader.LENGTH]!))
@@ -282,4 +314,9 @@ export class PlainBatch {
     for (const name in fields)
       u32[this.#context / 4 + C[name as keyof typeof C]] = fields[name as keyof typeof C]!;
   }
+}
+
+/** With at least 64 bytes more. */
+function aligned(size: number): number {
+  return (size + 127) & ~63;
 }

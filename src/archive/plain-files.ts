@@ -33,11 +33,17 @@ export class PlainFiles {
   #digest = -1;
   readonly #stamp: FileStamp = { size: 0, ino: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0 };
 
-  constructor(files: FilesCache, store: ChunkStore, collector: MetadataCollector, cwd: string) {
+  constructor(
+    files: FilesCache,
+    store: ChunkStore,
+    collector: MetadataCollector,
+    cwd: string,
+    quiet: boolean,
+  ) {
     this.#files = files;
     this.#store = store;
     this.#collector = collector;
-    this.#batch = new PlainBatch(files, store, collector, cwd);
+    this.#batch = new PlainBatch(files, store, collector, cwd, quiet);
     this.file = aPlainFile(collector);
   }
 
@@ -45,6 +51,10 @@ export class PlainFiles {
   begin(slot: ScanSlot): void {
     this.#batch.begin(slot);
     this.#digest = -1;
+  }
+
+  close(): void {
+    this.#batch.close();
   }
 
   /** See PlainBatch. */

@@ -173,6 +173,7 @@ export class Cache {
 
   /** Releases the lock. What was not committed is gone. Idempotent. */
   close(): void {
+    this.files?.close();
     this.config.close();
   }
 
@@ -209,6 +210,7 @@ export class Cache {
     const { config } = this;
     config.load();
     this.chunks = ChunkIndex.load(config.files, "chunks", config.integrity.get("chunks"));
+    this.files?.close();
     this.files =
       this.#mode &&
       FilesCache.load(

@@ -27,7 +27,7 @@ export class EntryStore {
   /** Reader of the file's bytes; made anew when they have moved. */
   old: EntryReader;
   /** Where they are in a core's memory, whose views do not survive its growth. */
-  readonly home: Home | undefined;
+  home: Home | undefined;
   /** By the number of the block in an added entry's place. */
   readonly #added: EntryReader[] = [];
   #end = BLOCK_BYTES;
@@ -45,12 +45,24 @@ export class EntryStore {
     try {
       const size = file.size();
       if (size > MOST_IN_CORE) return new EntryStore(storage.read(name));
-      const at = core.alloc(size);
-      const length = file.read(core.view(at, size), 0);
-      return new EntryStore(core.view(at, length), { core, at, length });
+      const at = core.borrow(size);
+      try {
+        const length = file.read(core.view(at, size), 0);
+        return new EntryStore(core.view(at, length), { core, at, length });
+      } catch (e) {
+        core.giveBack(at);
+        throw e;
+      }
     } finally {
       file.close();
     }
+  }
+
+  /** Gives the memory back: there are no entries any more. */
+  close(): void {
+    this.home?.core.giveBack(this.home.at);
+    this.home = undefined;
+    this.old = new EntryReader(new Uint8Array(0));
   }
 
   /** To be called before anything is read, wherever the core's memory may have grown. */

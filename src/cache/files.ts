@@ -42,7 +42,7 @@ const MAX_AGE = 254;
 
 export class FilesCache {
   readonly mode: FilesCacheMode;
-  /** Bytes that chunkOffset refers to, after lookup gave UNCHANGED. */
+  /** Bytes that chunkOffset refers to, after lookup gave UNCHANGED. To be read at once: they may move. */
   buffer: Uint8Array;
   /** Where the first chunk id is; further ones are ID_STRIDE bytes apart. */
   chunkOffset = 0;
@@ -100,8 +100,9 @@ export class FilesCache {
     core?: Core,
   ): FilesCache {
     let why: string;
+    let store: EntryStore | undefined;
     try {
-      const store = EntryStore.read(storage, name, core);
+      store = EntryStore.read(storage, name, core);
       verifyIntegrity(`${storage.root}/${name}`, name, store.old.bytes, integrity, false);
       return FilesCache.#of(mode, store);
     } catch (error) {
@@ -111,8 +112,14 @@ export class FilesCache {
         why = `The files cache cannot be read: ${describeSystemError(error as NodeJS.ErrnoException)}`;
       } else throw error;
     }
+    store?.close();
     log("warning", `${why}. Going on without it: every file will be read.`);
     return FilesCache.empty(mode);
+  }
+
+  /** Gives memory back. Nothing else may be called then. */
+  close(): void {
+    this.#store.close();
   }
 
   /** Entries. */

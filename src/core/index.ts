@@ -53,6 +53,9 @@ export class Core {
   #top: number;
   #stage = 0;
   #stageSize = 0;
+  /** Regions that were given back, and sizes of those that were not, by address. */
+  readonly #free: { at: number; size: number }[] = [];
+  readonly #borrowed = new Map<number, number>();
   readonly #out: number;
   readonly #pair: number;
   readonly #xxh: number;
@@ -98,6 +101,25 @@ export class Core {
     }
     this.#top = end;
     return at;
+  }
+
+  /** As alloc(), for a time: until giveBack(). What is in the region is what others have left there. */
+  borrow(bytes: number): number {
+    const size = Math.ceil(Math.max(bytes, 1) / PAGE) * PAGE;
+    let best = -1;
+    for (const [i, free] of this.#free.entries())
+      if (free.size >= size && (best < 0 || free.size < this.#free[best]!.size)) best = i;
+    const region = best < 0 ? { at: this.alloc(size), size } : this.#free.splice(best, 1)[0]!;
+    this.#borrowed.set(region.at, region.size);
+    return region.at;
+  }
+
+  /** The region may be given to others. Nothing where it was given back before. */
+  giveBack(at: number): void {
+    const size = this.#borrowed.get(at);
+    if (size === undefined) return;
+    this.#borrowed.delete(at);
+    this.#free.push({ at, size });
   }
 
   /** A view of [ptr, ptr + length), valid until the memory grows. */
