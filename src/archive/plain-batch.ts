@@ -296,8 +296,8 @@ export class PlainBatch {
       if ((u32[at + R.state]! & UNASKED) === 0) continue;
       const event = u32[at + R.event]!;
       const path = event + ScanReader.PATH;
-      if (fs.hasNoXattrs(bytes, path, path + this.#slot!.words[event / 4 + ScanReader.LENGTH]!))
-        u32[at + R.state] = 0;
+      const end = path + this.#slot!.words[event / 4 + ScanReader.LENGTH]!;
+      if (fs.hasNoXattrs(bytes, path, end)) u32[at + R.state]! &= ~UNASKED;
     }
   }
 

@@ -33,6 +33,7 @@ const options = [
   ...["--chunker-params", "10,14,12,4095"],
   ...["--exclude-if-present", ".nobackup", "--pattern", "- re:/d1/f[0-3]$", "--exclude", "pf:tree/d2/f7"],
 ];
+const quiet = options.filter((option) => option !== "--list");
 
 beforeAll(() => {
   for (let d = 0; d < 44; d++) {
@@ -87,9 +88,9 @@ const items = (name: string): Buffer => {
 };
 
 it.each(["node", "node26", "bun", "deno"] as RuntimeLabel[])("%s", { timeout: 120_000 }, (on) => {
-  const create = (name: string, workers: string) =>
+  const create = (name: string, workers: string, which = options) =>
     box.ok(
-      box.alcove(["create", "--workers", workers, ...options, `repo::${name}`, "tree", "tree/d1", "absent"], {
+      box.alcove(["create", "--workers", workers, ...which, `repo::${name}`, "tree", "tree/d1", "absent"], {
         on,
       }),
       [1],
@@ -104,6 +105,10 @@ it.each(["node", "node26", "bun", "deno"] as RuntimeLabel[])("%s", { timeout: 12
   expect(stream.length).toBeGreaterThan(500_000);
   expect(stream.equals(items(`${on}-alone`))).toBe(true);
   expect(stream.includes("user.note")).toBe(true);
+  for (const workers of ["0", "2"]) {
+    create(`${on}-quiet-${workers}`, workers, quiet);
+    expect(stream.equals(items(`${on}-quiet-${workers}`))).toBe(true);
+  }
 });
 
 // Absolute paths, roots with a part that is not kept, and every switch that changes what an item has.
@@ -115,11 +120,8 @@ it.each([
 ])("%s %s", { timeout: 120_000 }, (switches, root) => {
   const path = root.replace("PWD", box.path()).replace("DIR", basename(box.path()));
   const name = `${switches[0]}`.slice(2);
-  const create = (n: string, workers: string) =>
-    box.ok(
-      box.alcove(["create", "--list", "--workers", workers, ...options, ...switches, `repo::${n}`, path]),
-      [0, 1],
-    );
+  const create = (n: string, workers: string, which = options) =>
+    box.ok(box.alcove(["create", "--workers", workers, ...which, ...switches, `repo::${n}`, path]), [0, 1]);
   // Fills the files cache for these paths: twice, as the newest files are distrusted once more.
   for (const n of ["first", "again"]) create(`${name}-${n}`, "0");
   const alone = create(`${name}-alone`, "0");
@@ -128,6 +130,13 @@ it.each([
   const stream = items(`${name}-ahead`);
   expect(stream.length).toBeGreaterThan(500_000);
   expect(stream.equals(items(`${name}-alone`))).toBe(true);
+  // Many at a time, where nobody wants to be told of single ones; and of none but directories.
+  for (const [n, which] of [quiet, [...quiet, "--list", "--filter", "d"]].entries()) {
+    for (const workers of ["0", "2"]) {
+      expect(create(`${name}-${n}-${workers}`, workers, which).stderr).not.toMatch(/EISDIR|^[AMUE] /m);
+      expect(stream.equals(items(`${name}-${n}-${workers}`))).toBe(true);
+    }
+  }
   box.ok(box.borg(["extract", "--dry-run", `repo::${name}-ahead`]));
 });
 
