@@ -1,5 +1,6 @@
 // The command line as a process: its arguments, streams, signals and exit. Everything else is in cli/run.ts, which
 // tests run without a process of their own.
+import { exitProcess } from "../src/runtime/exit.ts";
 import type { Context } from "./context.ts";
 import { FdStream } from "./output/stream.ts";
 import { runCommandLine } from "./run.ts";
@@ -53,5 +54,5 @@ export async function main(): Promise<void> {
       ctx = c;
     },
   });
-  process.exit(code);
+  exitProcess(code);
 }

@@ -62,6 +62,7 @@ const table = {
   lseek: ["i64", ["i32", "i64", "i32"], "lseek64"],
   posix_fadvise: ["i32", ["i32", "i64", "i64", "i32"], "posix_fadvise64"],
   sync_file_range: ["i32", ["i32", "i64", "i64", "u32"]],
+  _exit: ["i32", ["i32"]],
   malloc_trim: ["i32", ["word"]],
   mallopt: ["i32", ["i32", "i32"]],
   socket: ["i32", ["i32", "i32", "i32"]],
@@ -288,6 +289,11 @@ let instance: Libc | null | undefined;
 /** The C library, or undefined where there is no way to call it; then node:fs and tools have to do. */
 export function libc(): Libc | undefined {
   if (instance === undefined) instance = load() ?? null;
+  return instance ?? undefined;
+}
+
+/** The C library where something has asked for it already. */
+export function libcAtHand(): Libc | undefined {
   return instance ?? undefined;
 }
 
