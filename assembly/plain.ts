@@ -69,6 +69,7 @@ const GOOD_DEVICE: usize = 144; // f64: files of it may be plain, those of the o
 const BAD_DEVICE: usize = 152;
 const NEWEST: usize = 160; // u64: the newest time of an entry whose file is unchanged
 const DIRECTORIES: usize = 168;
+const BARES: usize = 192; // whether entries of the files cache may tell that files of the good device have no attributes
 
 // What is the same in all items of a mode and owner.
 const T_ADDRESS: usize = 0;
@@ -85,9 +86,14 @@ const R_STATE: usize = 4;
 const R_ENTRY: usize = 8; // number of the entry in the files cache
 const R_FIRST: usize = 12; // of its chunks
 const R_CHUNKS: usize = 16;
-/** The program has to ask whether there are attributes; there are some. */
+/** Bits: names of attributes have not been listed, or there are some; a directory; the entry of the files cache may tell that
+ *  there are none (or be told). */
 const UNASKED: u32 = 1;
 const DIRECTORY: u32 = 2;
+const BAREABLE: u32 = 4;
+/** Types of a time in the files cache: the common one, and that of a file without attributes. */
+const UINT64: u8 = 0xcf;
+const INT64: u8 = 0xd3;
 
 const NEAR: u32 = 8;
 const ID_STRIDE: usize = 35;
@@ -123,7 +129,7 @@ function isDirectory(event: usize): bool {
 // @ts-ignore: decorator
 @inline
 function templateOf(c: usize, record: usize): usize {
-  return c + (load<u32>(record, R_STATE) == DIRECTORY ? DIRECTORIES : FILES);
+  return c + ((load<u32>(record, R_STATE) & DIRECTORY) != 0 ? DIRECTORIES : FILES);
 }
 
 /** Whether nothing about an entry is out of the ordinary; -1 where its device is not known. */
@@ -188,7 +194,7 @@ export function plainPaths(c: usize): u32 {
     const record = word(c, RECORDS) + RECORD * count;
     store<u32>(record, <u32>(event - slot), R_EVENT);
     const unasked = asks != 0 && load<u32>(event, 8) != XATTRS_NONE ? UNASKED : 0;
-    store<u32>(record, unasked | (directory ? DIRECTORY : 0), R_STATE);
+    store<u32>(record, unasked | (directory ? DIRECTORY : word(c, BARES) != 0 ? BAREABLE : 0), R_STATE);
     count++;
   }
   store<u32>(c, <u32>(event - slot), AT);
@@ -202,6 +208,7 @@ let entryEnd: usize = 0;
 let entryIno: u64 = 0;
 let entrySize: u64 = 0;
 let entryTime: u64 = 0;
+let entryTimeAt: usize = 0;
 let entryIds: usize = 0;
 let entryChunks: u32 = 0;
 let numberEnd: usize = 0;
@@ -229,8 +236,14 @@ function readEntry(p: usize, end: usize): bool {
   entryIno = number(numberEnd);
   entrySize = number(numberEnd);
   const time = numberEnd;
-  entryTime = number(time);
-  if (numberEnd == time) return false;
+  entryTimeAt = time;
+  if (load<u8>(time) == INT64) {
+    entryTime = bswap<u64>(load<u64>(time, 1));
+    numberEnd = time + 9;
+  } else {
+    entryTime = number(time);
+    if (numberEnd == time) return false;
+  }
   const type: u32 = load<u8>(numberEnd);
   if (type - 0x90 < 16) {
     entryChunks = type & 15;
@@ -296,7 +309,7 @@ export function knownFiles(c: usize, from: u32): u32 {
     const record = records + RECORD * i;
     const event = slot + load<u32>(record, R_EVENT);
     const state = load<u32>(record, R_STATE);
-    if ((i > from && event != next) || (state & UNASKED) != 0) break;
+    if ((i > from && event != next) || (state & (UNASKED | BAREABLE)) == UNASKED) break;
     next = behind(event);
     if (quiet) while (next < slotEnd && load<u32>(next) == STATUS) next = behind(next);
     const s = event + HEADER;
@@ -309,7 +322,7 @@ export function knownFiles(c: usize, from: u32): u32 {
     const length = load<u32>(event, 12);
     if (length > 0xffff) break;
     const bytes = FIXED_BYTES + word(template, T_MIDDLE) + word(template, T_END) + length;
-    if (state == DIRECTORY) {
+    if ((state & DIRECTORY) != 0) {
       if (bytes > room) break;
       room -= bytes;
       store<u32>(record, <u32>chunks, R_FIRST);
@@ -333,6 +346,12 @@ export function knownFiles(c: usize, from: u32): u32 {
     if (<f64>entryIno != load<f64>(s, INO)) break;
     if (comparesSize && <f64>entrySize != load<f64>(s, SIZE)) break;
     if (comparedTime && entryTime != nanoseconds(s + comparedTime)) break;
+    if ((state & BAREABLE) != 0) {
+      const type = load<u8>(entryTimeAt);
+      if ((state & UNASKED) != 0) {
+        if (type != INT64) break;
+      } else if (type == UINT64 && entryTime >> 63 == 0) store<u8>(entryTimeAt, INT64);
+    }
     const need = bytes + <usize>entryChunks * CHUNK_BYTES;
     if (chunks + entryChunks > idsMost || need > room) break;
     room -= need;
@@ -427,7 +446,7 @@ export function knownItems(c: usize, from: u32, to: u32): u32 {
     const record = records + RECORD * i;
     const event = slot + load<u32>(record, R_EVENT);
     const s = event + HEADER;
-    const directory = load<u32>(record, R_STATE) == DIRECTORY;
+    const directory = (load<u32>(record, R_STATE) & DIRECTORY) != 0;
     const t = templateOf(c, record);
     const template = word(t, T_ADDRESS);
     const middle = word(t, T_MIDDLE);

@@ -155,11 +155,14 @@ export class Creator {
     const ahead =
       this.#begun ?? (workers > 0 && this.#knowsMost() ? new ScanAhead(walk, paths, xattrs) : undefined);
     this.#begun = undefined;
+    // Those of plain files are listed here, where the files cache does not know already that they have none.
+    const all = !files.isMostlyBare;
+    if (all) ahead?.listAll();
     this.#direct = !this.#tellsUnchanged && prefixes.every((prefix) => prefix === undefined);
     const plain = new PlainFiles(files, this.#store, this.#collector, cwd, this.#quiet);
     const stat = new Stat();
     try {
-      for await (const slot of ahead ? ahead.slots() : walkHere(walk, paths, xattrs)) {
+      for await (const slot of ahead ? ahead.slots() : walkHere(walk, paths, xattrs, all)) {
         plain.begin(slot);
         const reader = new ScanReader(slot);
         for (let wait = this.#take(reader, plain, prefixes, stat); wait; ) {
@@ -366,7 +369,8 @@ export class Creator {
       const full = entry.path.startsWith("/") ? entry.path : `${this.#options.cwd}/${entry.path}`;
       entry.pathHash = this.#store.objects.id(fsEncode(full));
     }
-    const { status, chunks } = knownFile(this.#files!, this.#store, entry.pathHash, stat);
+    const hasAttributes = item.xattrs !== undefined || item.acl_access !== undefined;
+    const { status, chunks } = knownFile(this.#files!, this.#store, entry.pathHash, stat, hasAttributes);
     entry.status = status;
     if (!chunks) return false;
     item.chunks = chunks;

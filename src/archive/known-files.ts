@@ -4,15 +4,18 @@ import type { ChunkStore } from "./chunk-store.ts";
 import type { ChunkRef } from "./item.ts";
 
 /** The status of a file, and its chunks, referenced, where it is unchanged and all of them are there.
- *  @param pathHash 32 bytes */
+ *  @param pathHash 32 bytes @param hasAttributes extended ones, as far as was looked for them */
 export function knownFile(
   files: FilesCache,
   store: ChunkStore,
   pathHash: Uint8Array,
   stamp: FileStamp,
+  hasAttributes: boolean,
 ): { status: string; chunks?: ChunkRef[] } {
   const answer = files.lookup(pathHash, 0, stamp);
   if (answer !== UNCHANGED) return { status: answer === UNKNOWN ? "A" : "M" };
+  // Whatever its entry says.
+  if (hasAttributes) files.setBare(false);
   const { buffer, chunkOffset, chunkCount } = files;
   const ids = Array.from({ length: chunkCount }, (_, i) => {
     const at = chunkOffset + i * ID_STRIDE;

@@ -20,7 +20,13 @@ import { groupName, userName } from "../runtime/users.ts";
 import { getInodeFlags, getXattr, listXattrs, type Target } from "../runtime/xattr.ts";
 import { ACL_ACCESS_XATTR, ACL_DEFAULT_XATTR, aclFromMode, aclToText, parseAclXattr } from "./acl.ts";
 import type { Item } from "./item.ts";
-import { aclNamesAreListed, UF_APPEND, UF_IMMUTABLE, UF_NODUMP } from "./metadata-flags.ts";
+import {
+  aclNamesAreListed,
+  changeTimeTellsOfAttributes,
+  UF_APPEND,
+  UF_IMMUTABLE,
+  UF_NODUMP,
+} from "./metadata-flags.ts";
 
 export interface CaptureOptions {
   /** Save the access time (--atime). Default off. */
@@ -97,6 +103,11 @@ export class MetadataCollector {
   /** Whether that is so for files of a device. @param at its path, for the first file of a device */
   isPlainDevice(dev: number, at: { readonly path: string }): boolean {
     return isLinux && (this.options.acls === false || aclNamesAreListed(dev, at));
+  }
+
+  /** Whether it may be kept in the files cache that a file of a device has no attributes, after all kinds were looked for. */
+  tellsBareFiles(dev: number, at: { readonly path: string }): boolean {
+    return isLinux && this.asksForNames && changeTimeTellsOfAttributes(dev, at);
   }
 
   /** What the status alone tells. */

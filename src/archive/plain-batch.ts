@@ -58,19 +58,22 @@ const C = {
   goodDevice: 36,
   badDevice: 38,
   newest: 40, // its lower half
+  bares: 48,
 } as const;
 /** Words at which the templates of files and of directories begin: address, bytes of both parts, mode, uid and gid. */
 const FILES = 29;
 const DIRECTORIES = 42;
-const CONTEXT_BYTES = 192;
+const CONTEXT_BYTES = 200;
 const NO_MODE = 0xffffffff;
 
 /** Words of a record. */
 const R = { event: 0, state: 1, entry: 2, first: 3, chunks: 4 } as const;
 const RECORD_WORDS = 6;
-/** Bits of a record's state: it has, or may have, attributes; a directory. */
+/** Bits of a record's state: names of attributes have not been listed, or there are some; a directory; the entry of the files
+ *  cache may tell that there are none. Unasked without the last: there are some. */
 const UNASKED = 1;
 const DIRECTORY = 2;
+const BAREABLE = 4;
 
 export class PlainBatch {
   /** Entries that known() has taken last. */
@@ -84,6 +87,8 @@ export class PlainBatch {
   readonly #slotAt: number;
   readonly #digests: number;
   readonly #records: number;
+  /** Most files are known to have no attributes. */
+  readonly #trusts: boolean;
   /** Whether the core can look into the files cache. */
   readonly #expects: boolean;
   readonly #encoder = new ItemEncoder(LONGEST_TEMPLATE);
@@ -127,6 +132,7 @@ export class PlainBatch {
     core.u8.set(prefix, prefixAt);
     const { mode } = files;
     this.#expects = files.expected?.core === core;
+    this.#trusts = files.isMostlyBare;
     this.#set({
       slot: this.#slotAt,
       most: MOST_FILES,
@@ -173,13 +179,13 @@ export class PlainBatch {
     this.#count = this.#get(C.count);
     this.#next = 0;
     this.#hasher.many(table, this.#count, this.#digests);
-    this.#askForNames(slot);
+    this.#askForAll();
   }
 
   /** The plain file of the event at `at`, asked for in their order; −1 where it is none. */
   find(at: number): number {
     const found = this.#recordAt(at);
-    return found >= 0 && (this.#record(found, R.state) & DIRECTORY) === 0 ? found : -1;
+    return found >= 0 && !this.#isDirectory(found) ? found : -1;
   }
 
   #recordAt(at: number): number {
@@ -192,9 +198,24 @@ export class PlainBatch {
     return this.#digests + file * DIGEST;
   }
 
-  /** Whether a found file turned out to have attributes. */
+  /** Whether it is known already that a record's file, or directory, has attributes. */
+  isSpecial(record: number): boolean {
+    return (this.#record(record, R.state) & (UNASKED | BAREABLE)) === UNASKED;
+  }
+
+  /** Whether a found file has attributes: they are listed where that was not done yet. */
   hasAttributes(file: number): boolean {
-    return (this.#record(file, R.state) & UNASKED) !== 0;
+    if (this.#record(file, R.state) & UNASKED && this.mayBeBare(file)) this.#askForNames(file);
+    return this.isSpecial(file);
+  }
+
+  /** Whether the files cache may tell of a found file that it has no attributes. */
+  mayBeBare(file: number): boolean {
+    return (this.#record(file, R.state) & BAREABLE) !== 0;
+  }
+
+  #isDirectory(record: number): boolean {
+    return (this.#record(record, R.state) & DIRECTORY) !== 0;
   }
 
   /** The items of the files that come next, which are unchanged, and of directories among them: encoded, in memory that is used
@@ -202,7 +223,7 @@ export class PlainBatch {
   known(reader: ScanReader): Uint8Array | undefined {
     if (!this.#expects) return undefined;
     const from = this.#recordAt(reader.nextAt);
-    if (from < 0 || this.hasAttributes(from) || !this.#useTemplateOf(from)) return undefined;
+    if (from < 0 || this.isSpecial(from) || !this.#useTemplateOf(from)) return undefined;
     const place = this.#files.expected;
     if (!place) return undefined;
     const core = this.#core;
@@ -225,7 +246,7 @@ export class PlainBatch {
     let chunks = 0;
     let files = 0;
     for (let i = from; i < to; i++) {
-      if (this.#record(i, R.state) === DIRECTORY) continue;
+      if (this.#isDirectory(i)) continue;
       const behind = this.#record(i, R.first) + this.#record(i, R.chunks);
       if (behind > found || !this.#files.keepKnown(this.#record(i, R.entry))) to = i;
       else {
@@ -252,7 +273,7 @@ export class PlainBatch {
     const mode = numbers[s + STAT.mode]!;
     const uid = numbers[s + STAT.uid]!;
     const gid = numbers[s + STAT.gid]!;
-    const directory = this.#record(record, R.state) === DIRECTORY;
+    const directory = this.#isDirectory(record);
     const which = directory ? 1 : 0;
     const had = this.#fields[which];
     if (had?.mode === mode && had.uid === uid && had.gid === gid) return true;
@@ -279,26 +300,35 @@ export class PlainBatch {
     reader.next();
     const device = slot.numbers[reader.statAt + STAT.dev]!;
     const [good, bad] = new Float64Array(this.#core.memory.buffer, this.#context + 4 * C.goodDevice, 2);
-    if (this.#collector.isPlainDevice(device, reader)) this.#setDevices(device, bad!);
-    else this.#setDevices(good!, device);
+    if (!this.#collector.isPlainDevice(device, reader)) this.#setDevices(good!, device);
+    else {
+      this.#setDevices(device, bad!);
+      const bares = this.#files.marksBare && this.#collector.tellsBareFiles(device, reader);
+      this.#set({ bares: bares ? 1 : 0 });
+    }
   }
 
   #setDevices(good: number, bad: number): void {
     new Float64Array(this.#core.memory.buffer, this.#context + 4 * C.goodDevice, 2).set([good, bad]);
   }
 
-  /** Whoever has attributes is no plain file. */
-  #askForNames({ bytes }: ScanSlot): void {
+  /** Whoever has attributes is no plain file. Of those of which the files cache may know it, names are listed when it does not. */
+  #askForAll(): void {
     if (!this.#collector.asksForNames) return;
-    const { u32 } = this.#core;
-    let at = this.#records / 4;
-    for (let i = 0; i < this.#count; i++, at += RECORD_WORDS) {
-      if ((u32[at + R.state]! & UNASKED) === 0) continue;
-      const event = u32[at + R.event]!;
-      const path = event + ScanReader.PATH;
-      const end = path + this.#slot!.words[event / 4 + ScanReader.LENGTH]!;
-      if (fs.hasNoXattrs(bytes, path, end)) u32[at + R.state]! &= ~UNASKED;
+    for (let i = 0; i < this.#count; i++) {
+      const state = this.#record(i, R.state);
+      if ((state & UNASKED) !== 0 && !(this.#trusts && state & BAREABLE)) this.#askForNames(i);
     }
+  }
+
+  #askForNames(i: number): void {
+    const { u32 } = this.#core;
+    const at = this.#records / 4 + i * RECORD_WORDS;
+    const { bytes, words } = this.#slot!;
+    const event = u32[at + R.event]!;
+    const path = event + ScanReader.PATH;
+    const end = path + words[event / 4 + ScanReader.LENGTH]!;
+    u32[at + R.state]! &= fs.hasNoXattrs(bytes, path, end) ? ~UNASKED : ~BAREABLE;
   }
 
   #record(i: number, field: number): number {

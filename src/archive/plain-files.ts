@@ -31,6 +31,8 @@ export class PlainFiles {
   readonly #batch: PlainBatch;
   /** Address in the core's memory of the path hash of the file that was looked at last; −1 for none. */
   #digest = -1;
+  /** Whether its entry of the files cache may say that it has no attributes. */
+  #bare = false;
   readonly #stamp: FileStamp = { size: 0, ino: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0 };
 
   constructor(
@@ -69,7 +71,7 @@ export class PlainFiles {
   look(reader: ScanReader): number {
     const found = this.#batch.find(reader.at);
     this.#digest = found < 0 ? -1 : this.#batch.digestOf(found);
-    if (found < 0 || this.#batch.hasAttributes(found)) return SPECIAL;
+    if (found < 0 || this.#batch.isSpecial(found)) return SPECIAL;
     const { numbers, bytes, statAt: s } = reader;
     const { file } = this;
     const stamp = this.#stamp;
@@ -81,6 +83,11 @@ export class PlainFiles {
       return SPECIAL;
     const files = this.#files;
     const answer = files.lookup(this.#store.objects.core.u8, this.#digest, stamp);
+    this.#bare = this.#batch.mayBeBare(found);
+    if (!this.#bare || !files.isBare) {
+      if (this.#batch.hasAttributes(found)) return SPECIAL;
+      if (this.#bare) files.setBare(true);
+    }
     if (answer !== UNCHANGED) return stamp.size <= LARGEST ? TO_READ : SPECIAL;
     const { chunkCount } = files;
     if (2 * chunkCount > file.sizes.length) file.sizes = new Uint32Array(4 * chunkCount);
@@ -109,7 +116,7 @@ export class PlainFiles {
 
   /** Adds the file that look() called TO_READ. */
   addTo(run: FileRun, job: JobWriter, reader: ScanReader): void {
-    run.add(job, reader, this.#store.objects.core.u8, this.#digest);
+    run.add(job, reader, this.#store.objects.core.u8, this.#digest, this.#bare);
   }
 
   /** The path hash of the file that look() was asked for last, where there is one. */

@@ -4,6 +4,7 @@
 import { closeSync, readSync } from "node:fs";
 import { AlcoveWarning, BackupRaceCondition, backupOSError } from "../errors.ts";
 import {
+  constants,
   type Directory,
   fs,
   fsEncode,
@@ -32,9 +33,17 @@ export interface WalkOptions {
 
 /** Takes what is no directory as the walk finds it, without an event, a string or an object for each. */
 export interface NameSink {
-  /** Takes a name that was just looked at; false where there is no room for it.
+  /** Regular files, as their directories call them, are not looked at here: whoever is told of them does. */
+  readonly leavesFiles: boolean;
+  /** Takes a name that was just looked at, or left; false where there is no room for it.
    *  @param prefix the directory's path with a slash */
-  take(directory: Directory, prefix: Uint8Array, names: NameList, i: number, stat: RawStat): boolean;
+  take(
+    directory: Directory,
+    prefix: Uint8Array,
+    names: NameList,
+    i: number,
+    stat: RawStat | undefined,
+  ): boolean;
 }
 
 /** What the walk found. The stat is reused: take what is needed before asking for the next event. */
@@ -167,12 +176,17 @@ export class Walker {
     const { directory } = level;
     level.prefixBytes ??= fsEncode(level.prefix);
     const { prefixBytes } = level;
+    const sink = this.#sink!;
     for (; level.at < list.count; level.at++) {
       const i = level.at;
       if (!matcher.match(matcher.isEmpty ? "" : level.prefix + list.name(i))) return true;
+      if (sink.leavesFiles && list.type(i) === constants.DT_REG && !this.#mayBeSkipped(list.inode(i))) {
+        if (!sink.take(directory, prefixBytes, list, i, undefined)) return false;
+        continue;
+      }
       if (!stat.look(directory, list, i) || isDirectory(stat.mode) || this.#mayBeSkipped(stat.inode))
         return true;
-      if (!this.#sink!.take(directory, prefixBytes, list, i, stat)) return false;
+      if (!sink.take(directory, prefixBytes, list, i, stat)) return false;
     }
     return true;
   }

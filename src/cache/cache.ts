@@ -9,8 +9,10 @@ import { loadCore } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
 import { FileIntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
+import type { AttributeSight } from "../runtime/attribute-sight.ts";
 import { removeTemporaries } from "../storage/atomic.ts";
 import type { Storage } from "../storage/types.ts";
+import { bareMarks } from "./bare-files.ts";
 import { ChunkIndex } from "./chunks.ts";
 import { CacheConfig, type CacheManifest } from "./config.ts";
 import { cacheDirPath, ensureDir } from "./dirs.ts";
@@ -54,6 +56,7 @@ export class Cache {
   readonly #mode: FilesCacheMode | undefined;
   readonly #filesName: string;
   #changed = false;
+  #sight: AttributeSight | undefined;
 
   private constructor(
     environment: Environment,
@@ -133,6 +136,7 @@ export class Cache {
       const ttl = filesCacheTtl(this.#environment.env);
       config.integrity.set(this.#filesName.toLowerCase(), this.files.save(files, this.#filesName, ttl));
     }
+    if (this.files?.marksBare && this.#sight) config.setSight(this.#filesName, this.#sight);
     config.integrity.set("chunks", this.chunks.save(files, "chunks"));
     config.save(manifest, this.#key.info.type);
     files.rename(TXN, TXN_NEW);
@@ -211,16 +215,19 @@ export class Cache {
     config.load();
     this.chunks = ChunkIndex.load(config.files, "chunks", config.integrity.get("chunks"));
     this.files?.close();
-    this.files =
-      this.#mode &&
-      FilesCache.load(
-        config.files,
-        this.#filesName,
-        this.#mode,
-        config.integrity.get(this.#filesName),
-        (l, m) => this.#environment.log(l, m),
-        loadCore(),
-      );
+    this.files = undefined;
+    if (!this.#mode) return;
+    const marks = bareMarks(config, this.#filesName);
+    this.#sight = marks.sight;
+    this.files = FilesCache.load(
+      config.files,
+      this.#filesName,
+      this.#mode,
+      config.integrity.get(this.#filesName),
+      (l, m) => this.#environment.log(l, m),
+      loadCore(),
+      marks,
+    );
   }
 
   /** Empties a cache that is damaged or not understood; the next sync fills it. */

@@ -13,6 +13,8 @@ import { cacheDirPath } from "./dirs.ts";
 
 const VERSION = 1;
 const CONFIG = "config";
+/** A section of our own, which Borg leaves as it is. */
+const OWN = "alcove";
 
 /** What a saved cache is in step with. */
 export interface CacheManifest {
@@ -141,6 +143,14 @@ export class CacheConfig {
     for (const [name, digests] of this.integrity) this.#ini.set("integrity", name, digests);
     this.#ini.set("integrity", "manifest", "");
     this.files.writeAtomic(CONFIG, fsEncode(this.#ini.toString()), { mode: 0o600 });
+  }
+
+  /** Who found the files without attributes that a files cache tells of; see bare-files.ts. */
+  sightOf(filesName: string): string | undefined {
+    return this.#ini.get(OWN, `sight_${filesName}`);
+  }
+  setSight(filesName: string, sight: string): void {
+    this.#ini.set(OWN, `sight_${filesName}`, sight);
   }
 
   /** Releases the lock. Idempotent. */

@@ -9,6 +9,7 @@ import { writeUint } from "../format/msgpack-uint.ts";
 import { splitNanoseconds } from "../format/nanoseconds.ts";
 import type { LogLevel } from "../log-level.ts";
 import type { Storage } from "../storage/types.ts";
+import type { BareMarks } from "./bare-files.ts";
 import { ADDED, EntryStore } from "./entry-store.ts";
 import { DEAD, EntryTable } from "./entry-table.ts";
 import type { FilesCacheMode } from "./files-mode.ts";
@@ -39,9 +40,12 @@ const SHORT_ENTRY = 64;
 /** Where the time is among the numbers. */
 const TIME = 4;
 const MAX_AGE = 254;
+const NO_MARKS: BareMarks = { make: false, trust: false };
 
 export class FilesCache {
   readonly mode: FilesCacheMode;
+  /** Entries may say that their file has no extended attributes, and are believed. */
+  readonly marksBare: boolean;
   /** Bytes that chunkOffset refers to, after lookup gave UNCHANGED. To be read at once: they may move. */
   buffer: Uint8Array;
   /** Where the first chunk id is; further ones are ID_STRIDE bytes apart. */
@@ -59,30 +63,40 @@ export class FilesCache {
   #seenLo = 0;
   /** Inode, size and time of an entry, upper and lower halves. */
   readonly #numbers = new Uint32Array(6);
+  /** Has scanned the entry that lookup() has found last, where it is as the file is. */
+  #found: EntryReader | undefined;
+  /** Entries that were read and say that their file has no extended attributes. */
+  #bare = 0;
 
-  private constructor(mode: FilesCacheMode, store: EntryStore) {
+  private constructor(mode: FilesCacheMode, store: EntryStore, marks: BareMarks) {
     const { bytes } = store.old;
     this.mode = mode;
+    // They are about a ctime, and an inode.
+    this.marksBare = marks.make && mode.time === "ctime" && mode.inode;
     this.#store = store;
     this.#table = new EntryTable(store, Math.ceil(bytes.length / SHORT_ENTRY));
     this.buffer = bytes;
   }
 
   /** A cache without entries. */
-  static empty(mode: FilesCacheMode): FilesCache {
-    return new FilesCache(mode, new EntryStore(new Uint8Array(0)));
+  static empty(mode: FilesCacheMode, marks: BareMarks = NO_MARKS): FilesCache {
+    return new FilesCache(mode, new EntryStore(new Uint8Array(0)), marks);
   }
 
   /** From a file's bytes; every entry becomes one backup older. @throws IntegrityError for what is no files cache */
-  static parse(mode: FilesCacheMode, bytes: Uint8Array): FilesCache {
-    return FilesCache.#of(mode, new EntryStore(bytes));
+  static parse(mode: FilesCacheMode, bytes: Uint8Array, marks: BareMarks = NO_MARKS): FilesCache {
+    return FilesCache.#of(mode, new EntryStore(bytes), marks);
   }
 
-  static #of(mode: FilesCacheMode, store: EntryStore): FilesCache {
-    const cache = new FilesCache(mode, store);
+  static #of(mode: FilesCacheMode, store: EntryStore, marks: BareMarks): FilesCache {
+    const cache = new FilesCache(mode, store, marks);
     const reader = store.old;
     for (let at = 0; at < reader.bytes.length; ) {
       const end = reader.pass(at);
+      if (reader.isBare) {
+        if (marks.trust) cache.#bare++;
+        else reader.setBare(false);
+      }
       cache.#table.append(at, Math.min(reader.age + 1, MAX_AGE));
       at = end;
     }
@@ -98,13 +112,14 @@ export class FilesCache {
     integrity: string | undefined,
     log: (level: LogLevel, message: string) => void,
     core?: Core,
+    marks: BareMarks = NO_MARKS,
   ): FilesCache {
     let why: string;
     let store: EntryStore | undefined;
     try {
       store = EntryStore.read(storage, name, core);
       verifyIntegrity(`${storage.root}/${name}`, name, store.old.bytes, integrity, false);
-      return FilesCache.#of(mode, store);
+      return FilesCache.#of(mode, store, marks);
     } catch (error) {
       if (error instanceof FileIntegrityError) why = "The files cache is corrupted";
       else if (error instanceof AlcoveError) why = `The files cache seems invalid: ${error.message}`;
@@ -114,7 +129,7 @@ export class FilesCache {
     }
     store?.close();
     log("warning", `${why}. Going on without it: every file will be read.`);
-    return FilesCache.empty(mode);
+    return FilesCache.empty(mode, marks);
   }
 
   /** Gives memory back. Nothing else may be called then. */
@@ -127,10 +142,16 @@ export class FilesCache {
     return this.#table.size;
   }
 
+  /** Of most files it is known that they have no extended attributes: it costs less to list those of the others, one by one. */
+  get isMostlyBare(): boolean {
+    return this.marksBare && 2 * this.#bare > this.#table.count;
+  }
+
   /** Whether the file of this path hash (32 bytes at hashOffset) is UNKNOWN, known but CHANGED, or UNCHANGED; then
    *  buffer, chunkOffset and chunkCount give its chunk ids, and it stays in the cache. Regular files only. */
   lookup(hash: Uint8Array, hashOffset: number, st: FileStamp): number {
     const { mode } = this;
+    this.#found = undefined;
     if (mode.rechunk || mode.disabled) return UNKNOWN;
     const store = this.#store;
     const table = this.#table;
@@ -148,6 +169,7 @@ export class FilesCache {
     this.chunkCount = reader.idCount;
     this.noteTime(reader.timeHi, reader.timeLo);
     if (sameInode) {
+      this.#found = reader;
       this.buffer = reader.bytes;
       this.chunkOffset = reader.idsAt;
       table.setAge(entry, 0);
@@ -155,6 +177,16 @@ export class FilesCache {
     }
     this.#keepInode(entry, reader, hash, hashOffset, st);
     return UNCHANGED;
+  }
+
+  /** Whether the entry of the file that was UNCHANGED last says that it has no extended attributes. */
+  get isBare(): boolean {
+    return this.marksBare && this.#found !== undefined && this.#found.isBare;
+  }
+
+  /** Lets it say so, where marksBare, of a file whose attributes were listed after its status was asked for; or no more. */
+  setBare(bare: boolean): void {
+    this.#found?.setBare(bare && this.marksBare);
   }
 
   /** Where the core finds the entries from the expected one on, by address, and its number; undefined where it cannot look. */
@@ -218,8 +250,16 @@ export class FilesCache {
     this.chunkOffset = added.idsAt;
   }
 
-  /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids. */
-  memorize(hash: Uint8Array, hashOffset: number, st: FileStamp, ids: Uint8Array, count: number): void {
+  /** Keeps a file that was read: its count chunk ids, 32 bytes each, lie one after the other in ids.
+   *  @param bare as in setBare() */
+  memorize(
+    hash: Uint8Array,
+    hashOffset: number,
+    st: FileStamp,
+    ids: Uint8Array,
+    count: number,
+    bare = false,
+  ): void {
     if (this.mode.disabled) return;
     this.#store.refresh();
     const useMtime = this.mode.time === "mtime";
@@ -244,6 +284,11 @@ export class FilesCache {
     }
     this.#anyAdded = true;
     const place = this.#store.add(hash, hashOffset, numbers, ids, 0, 32, count);
+    if (bare && this.marksBare) {
+      const reader = this.#store.reader(place);
+      reader.scan(this.#store.offset(place));
+      reader.setBare(true);
+    }
     const entry = this.#table.findChanged(hash, hashOffset);
     if (entry < 0) this.#table.append(place, 0);
     else {

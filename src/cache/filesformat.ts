@@ -1,10 +1,17 @@
 // One entry of the files cache as it lies in the file: msgpack [hash(32), [age, inode, size, time, [id(32), …]]].
 // Read in place, integers as two 32-bit halves, because nanoseconds and inode numbers need 64 bits.
+//
+// A time that is written as a signed number of 64 bits instead of an unsigned one says that the file had no extended
+// attributes and no ACLs when its ctime was that: they need not be listed as long as it is (src/cache/bare-files.ts). Any
+// msgpack reads the same number; who writes the entry anew, as Borg does with all of them, writes the common form.
 
 import { IntegrityError } from "../errors.ts";
 import { writeUint } from "../format/msgpack-uint.ts";
 
 const RAW32 = [0xda, 0x00, 0x20] as const;
+/** Types of a time: the common one, and that of a bare file. */
+const UINT64 = 0xcf;
+const INT64 = 0xd3;
 /** Distance of the 32-byte ids in a chunk list. */
 export const ID_STRIDE = 35;
 
@@ -25,9 +32,10 @@ export class EntryReader {
   idCount = 0;
   /** Offset of the first id's 32 bytes; further ones follow at a distance of ID_STRIDE. */
   idsAt = 0;
-  /** Offsets of the encoded age and inode. */
+  /** Offsets of the encoded age, inode and time. */
   ageAt = 0;
   inodeAt = 0;
+  timeAt = 0;
   #hi = 0;
   #lo = 0;
   #next = 0;
@@ -36,18 +44,21 @@ export class EntryReader {
     this.bytes = bytes;
   }
 
-  /** Reads the age only, of an entry as most are: the position behind it. @throws as scan() */
+  /** Reads the age only, and where the time is, of an entry as most are: the position behind it. @throws as scan() */
   pass(at: number): number {
     const b = this.bytes;
     const age = b[at + EntryReader.AGE_AT]!;
     if (age >= 0x80) return this.scan(at);
     let p = at + EntryReader.AGE_AT + 1;
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 2; i++) {
       const type = b[p]!;
       if (type < 0x80) p++;
-      else if (type >= 0xcc && type <= 0xcf) p += 1 + (1 << (type - 0xcc));
+      else if (type >= 0xcc && type <= UINT64) p += 1 + (1 << (type - 0xcc));
       else return this.scan(at);
     }
+    this.timeAt = p;
+    if (b[p] !== UINT64 && !isBare(b, p)) return this.scan(at);
+    p += 9;
     const type = b[p]!;
     // More than one chunk is rare, and has to be gone through; so has what is no entry.
     if (!(type === 0x90 || type === 0x91) || !isEntry(b, at)) return this.scan(at);
@@ -99,9 +110,29 @@ export class EntryReader {
     this.#lo = width >= 4 ? u32(b, this.#next - 4) : width === 2 ? b[at + 1]! * 256 + b[at + 2]! : b[at + 1]!;
   }
 
+  /** Whether the entry says that its file has no extended attributes. */
+  get isBare(): boolean {
+    return isBare(this.bytes, this.timeAt);
+  }
+
+  /** Lets it say so, where its time has the room for that, or no more. */
+  setBare(bare: boolean): void {
+    const { bytes, timeAt } = this;
+    if (bare && bytes[timeAt] === UINT64 && bytes[timeAt + 1]! < 0x80) bytes[timeAt] = INT64;
+    else if (!bare && isBare(bytes, timeAt)) bytes[timeAt] = UINT64;
+  }
+
   /** A time is a number, or, beyond 63 bits, raw bytes: that one equals no file's time. */
   #time(at: number): void {
     const type = this.bytes[at]!;
+    this.timeAt = at;
+    if (isBare(this.bytes, at)) {
+      this.#next = at + 9;
+      if (this.#next > this.bytes.length) throw broken();
+      this.timeHi = u32(this.bytes, at + 1);
+      this.timeLo = u32(this.bytes, at + 5);
+      return;
+    }
     if (type >= 0xa0 && type < 0xc0) {
       this.#next = at + 1 + (type & 31);
       this.timeHi = this.timeLo = 0xffffffff;
@@ -124,6 +155,11 @@ export class EntryReader {
       this.idCount = type === 0xdc ? b[at + 1]! * 256 + b[at + 2]! : u32(b, at + 1);
     } else throw broken();
   }
+}
+
+/** No negative number: that is no time. */
+function isBare(b: Uint8Array, at: number): boolean {
+  return b[at] === INT64 && b[at + 1]! < 0x80;
 }
 
 function isEntry(b: Uint8Array, at: number): boolean {

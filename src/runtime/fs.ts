@@ -26,7 +26,7 @@ import { type Libc, type LibcName, libc, listAttributes, PATH_A, PATH_B, STATX, 
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { is32bit, isLinux, runtime } from "./platform.ts";
 import { Directory, fstatInto, openDirectory, openDirectoryBeneath, openTarget, statx } from "./scanner.ts";
-import { S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
+import { numbersOfStatx, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, STATX_WANTED, Stat, splitNs } from "./stat.ts";
 
 export interface OpenReadOptions {
   /** Follow a symlink in the last component (--read-special); otherwise it is ELOOP. */
@@ -83,6 +83,22 @@ export function fstat(fd: number, into: Stat = new Stat()): Stat {
   return c && descriptorsAreReal()
     ? fstatInto(c, fd, into)
     : into.fromNode(nodeFs.fstatSync(fd, { bigint: true }));
+}
+
+/** Status of a path given as bytes, as numbers by STAT from index `into` on; false where the system refuses it. */
+export function lookAt(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  numbers: Float64Array,
+  into: number,
+): boolean {
+  const c = libc();
+  const address = c?.pathOfBytes(bytes, from, to);
+  if (c === undefined || address === undefined) return false;
+  if (statx(c)(AT_FDCWD, address, AT_SYMLINK_NOFOLLOW, STATX_WANTED, c.address + STATX) !== 0) return false;
+  numbersOfStatx(c.u32, c.i32, c.u16, STATX >> 2, numbers, into);
+  return true;
 }
 
 /** Whether a path, given as bytes, has no extended attribute and no ACL; false where that cannot be told. */

@@ -153,6 +153,8 @@ export class World {
       onWarning?: (warning: AlcoveWarning) => void;
       /** Called when files have been looked at and before any is read. */
       beforeRead?: () => void;
+      /** Flags, extended attributes and ACLs are looked for. */
+      attributes?: boolean;
     } = {},
   ): Promise<void> {
     await this.session(async (manifest, cache) => {
@@ -183,7 +185,7 @@ export class World {
           skipInodes: new Set(),
           dryRun: false,
         },
-        capture: { flags: false, acls: false, xattrs: false },
+        capture: options.attributes ? {} : { flags: false, acls: false, xattrs: false },
         compression: { name: "lz4" },
         chunker,
         filesChanged: "ctime",

@@ -41,7 +41,8 @@ const GID = 10;
 const PATH_AT = 11; // in #paths
 const PATH_LENGTH = 12;
 const BEHIND = 13; // bytes of #behind that come before the file
-const NUMBERS = 14;
+const BARE = 14; // whether its entry of the files cache may say that it has no attributes
+const NUMBERS = 15;
 
 /** Upper half from which on a time does not fit 63 bits. */
 const TOO_LATE = 0x80000000;
@@ -127,8 +128,9 @@ export class FileRun implements RunOfFiles {
     return this.#done === this.#files;
   }
 
-  /** Adds the file that the reader is at. @param job has room for its request @param digest where its path's hash is */
-  add(job: JobWriter, reader: ScanReader, digests: Uint8Array, digest: number): void {
+  /** Adds the file that the reader is at. @param job has room for its request @param digest where its path's hash is
+   *  @param bare as in FilesCache.memorize() */
+  add(job: JobWriter, reader: ScanReader, digests: Uint8Array, digest: number, bare: boolean): void {
     const { numbers: from, statAt: s } = reader;
     const size = from[s + STAT.size]!;
     const stamp = this.#stamp;
@@ -153,6 +155,7 @@ export class FileRun implements RunOfFiles {
     n[at + PATH_AT] = this.#keep(bytes, pathAt, pathEnd);
     n[at + PATH_LENGTH] = pathEnd - pathAt;
     n[at + BEHIND] = this.#behind.length;
+    n[at + BARE] = bare ? 1 : 0;
     const to = this.#files * DIGEST;
     for (let i = 0; i < DIGEST; i++) this.#digests[to + i] = digests[digest + i]!;
     this.#files++;
@@ -252,7 +255,11 @@ export class FileRun implements RunOfFiles {
       this.#items.plain(file);
     }
     if (flags & CHANGED) this.#tell(i, (path) => new FileChangedWarning(path));
-    else files.memorize(this.#digests, i * DIGEST, stamp, file.ids, file.chunkCount);
+    else {
+      // Attributes were listed before the file was opened: a fresh ctime may tell of new ones.
+      const bare = fresh === undefined && n[at + BARE] === 1;
+      files.memorize(this.#digests, i * DIGEST, stamp, file.ids, file.chunkCount, bare);
+    }
     this.#finished();
   }
 

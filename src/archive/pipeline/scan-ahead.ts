@@ -1,6 +1,16 @@
 // The main thread's side of a walk in a thread of its own. The events are those of Walker, in the same order.
 import type { WalkOptions } from "../walker.ts";
-import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, type ScanSlot, STOP } from "./scan-channel.ts";
+import {
+  ENDED,
+  LIST_ALL,
+  lookAtUnseen,
+  PUBLISHED,
+  PULSE,
+  RELEASED,
+  ScanChannel,
+  type ScanSlot,
+  STOP,
+} from "./scan-channel.ts";
 import type { ScanWorkerData } from "./scan-worker.ts";
 import { startThread, type Thread } from "./threads.ts";
 
@@ -34,7 +44,9 @@ export class ScanAhead {
       const ended = channel.get(ENDED) !== 0;
       const n = channel.get(RELEASED);
       if (channel.get(PUBLISHED) > n) {
-        yield channel.slot(n);
+        const slot = channel.slot(n);
+        lookAtUnseen(slot);
+        yield slot;
         channel.raise(RELEASED);
       } else if (ended) return;
       else channel.sleep(seen, BREATHE_MS);
@@ -46,6 +58,11 @@ export class ScanAhead {
       }
       if (this.#failure) throw this.#failure;
     }
+  }
+
+  /** Names of attributes shall be listed of plain files, too. */
+  listAll(): void {
+    this.#channel.raise(LIST_ALL);
   }
 
   async close(): Promise<void> {

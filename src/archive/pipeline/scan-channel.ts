@@ -1,9 +1,18 @@
 // The walk of a tree in a thread of its own, told to the main thread through shared memory: a ring of slots filled with
 // events, one after another. Half of what an unchanged backup costs is three system calls an entry; so they are made
 // while the main thread looks up, references and encodes what was found before.
-import { type AlcoveWarning, errorFromRemote } from "../../errors.ts";
+import { type AlcoveWarning, BackupRaceCondition, backupOSError, errorFromRemote } from "../../errors.ts";
 import { fsDecode, fsEncode } from "../../format/bytes.ts";
-import { type NameList, type RawStat, STAT, STAT_NUMBERS, type Stat } from "../../runtime/index.ts";
+import {
+  fs,
+  isDirectory,
+  isSystemError,
+  type NameList,
+  type RawStat,
+  STAT,
+  STAT_NUMBERS,
+  type Stat,
+} from "../../runtime/index.ts";
 import { align8 } from "./messages.ts";
 
 export const SLOTS = 32;
@@ -17,11 +26,15 @@ export const STOP = 2;
 export const ENDED = 3;
 /** Moves with everything either side does; what both sleep on. */
 export const PULSE = 4;
+/** Names of attributes are to be listed of plain files, too. */
+export const LIST_ALL = 5;
 const CONTROL_BYTES = 64;
 
 /** Attributes of an entry: the main thread has to look, or there are none. */
 export const XATTRS_UNKNOWN = 0;
 export const XATTRS_NONE = 1;
+/** In their place: the walk has left a file, as its directory calls it, to the main thread, and there are no numbers. */
+export const UNSEEN = 2;
 
 const ENTRY = 0;
 const STATUS = 1;
@@ -118,8 +131,15 @@ export class ScanWriter {
     return this.#at + HEADER + NUMBER_BYTES + prefix.length + NAME_MAX <= this.#bytes.length;
   }
 
-  /** A name of a directory that was just looked at, where there is room for it. */
-  named(root: number, prefix: Uint8Array, names: NameList, i: number, stat: RawStat, xattrs: number): void {
+  /** A name of a directory that was just looked at, or is UNSEEN, where there is room for it. */
+  named(
+    root: number,
+    prefix: Uint8Array,
+    names: NameList,
+    i: number,
+    stat: RawStat | undefined,
+    xattrs: number,
+  ): void {
     const bytes = this.#bytes;
     const start = this.#at + HEADER + NUMBER_BYTES;
     const { length } = prefix;
@@ -127,8 +147,8 @@ export class ScanWriter {
     for (let k = 0; k < length; k++) bytes[at++] = prefix[k]!;
     const name = names.bytes;
     for (let k = names.starts[i]!, c = name[k]!; c !== 0; c = name[++k]!) bytes[at++] = c;
-    this.#header(ENTRY, root, xattrs, at - start);
-    stat.toNumbers(this.#numbers, (this.#at + HEADER) / 8);
+    this.#header(ENTRY, root, stat ? xattrs : UNSEEN, at - start);
+    stat?.toNumbers(this.#numbers, (this.#at + HEADER) / 8);
     this.#done(at);
   }
 
@@ -255,6 +275,7 @@ export class ScanReader {
   event(stat: Stat): ScanEvent {
     const { root, xattrs, path } = this;
     if (this.isEntry) {
+      if (xattrs === UNSEEN) return lateEvent(root, path, stat);
       stat.fromNumbers(this.numbers, this.statAt);
       return { type: "entry", root, path, stat, xattrs };
     }
@@ -266,4 +287,37 @@ export class ScanReader {
     if (!problem) throw new Error(`walk: a warning of an unknown kind, ${msgid}`);
     return { type: "problem", root, path: name, problem };
   }
+}
+
+/** Looks at the files of a slot that the walk has left. Where the system refuses one, or calls it a directory now, event()
+ *  tells of it, and to everybody else its numbers are those of no file. */
+export function lookAtUnseen({ bytes, words, numbers }: ScanSlot): void {
+  const end = words[0]!;
+  for (let at = ScanReader.BEGIN; at < end; ) {
+    const p = at >> 2;
+    const isEntry = words[p] === ENTRY;
+    const path = at + HEADER + (isEntry ? NUMBER_BYTES : 0);
+    const pathEnd = path + words[p + 3]!;
+    if (isEntry && words[p + 2] === UNSEEN) {
+      const stat = (at + HEADER) >> 3;
+      if (fs.lookAt(bytes, path, pathEnd, numbers, stat) && !isDirectory(numbers[stat + STAT.mode]!))
+        words[p + 2] = XATTRS_UNKNOWN;
+      else numbers.fill(0, stat, stat + STAT_NUMBERS);
+    }
+    at = align8(pathEnd);
+  }
+}
+
+/** What becomes of a file that could not be looked at. */
+function lateEvent(root: number, path: string, stat: Stat): ScanEvent {
+  let problem: AlcoveWarning;
+  try {
+    fs.lstat(path, stat);
+    if (!isDirectory(stat.mode)) return { type: "entry", root, path, stat, xattrs: XATTRS_UNKNOWN };
+    problem = new BackupRaceCondition(path);
+  } catch (e) {
+    if (!isSystemError(e)) throw e;
+    problem = backupOSError(path, e);
+  }
+  return { type: "problem", root, path, problem };
 }

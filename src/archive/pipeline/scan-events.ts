@@ -1,5 +1,5 @@
 // From a walk's events to the bytes of a slot, and a walk in this very thread, told in slots like one in another.
-import type { Directory, NameList, RawStat } from "../../runtime/index.ts";
+import { type Directory, isRegular, type NameList, type RawStat } from "../../runtime/index.ts";
 import { type NameSink, NO_ROOM, type WalkEvent, Walker, type WalkOptions } from "../walker.ts";
 import { newSlot, type ScanSlot, ScanWriter, XATTRS_NONE, XATTRS_UNKNOWN } from "./scan-channel.ts";
 
@@ -8,15 +8,18 @@ const HERE_BYTES = 64 * 1024;
 
 /** Where a walk's findings go: the slot at hand. */
 export class SlotSink implements NameSink {
-  /** Whether names of attributes are listed here. */
+  /** Whether names of attributes are listed here, and of regular files as well. */
   looks: boolean;
+  looksAtFiles: boolean;
+  leavesFiles = false;
   /** Number of the root that is walked. */
   root = 0;
   #writer: ScanWriter;
 
-  constructor(slot: ScanSlot, looks: boolean) {
+  constructor(slot: ScanSlot, looks: boolean, looksAtFiles: boolean) {
     this.#writer = new ScanWriter(slot);
     this.looks = looks;
+    this.looksAtFiles = looksAtFiles;
   }
 
   /** Goes on with an empty slot. */
@@ -28,9 +31,16 @@ export class SlotSink implements NameSink {
     return this.#writer.isEmpty;
   }
 
-  take(directory: Directory, prefix: Uint8Array, names: NameList, i: number, stat: RawStat): boolean {
+  take(
+    directory: Directory,
+    prefix: Uint8Array,
+    names: NameList,
+    i: number,
+    stat: RawStat | undefined,
+  ): boolean {
     if (!this.#writer.hasRoomFor(prefix)) return false;
-    const none = this.looks && stat.hasNoXattrs(directory, prefix, names, i);
+    const looks = stat && this.looks && (this.looksAtFiles || !isRegular(stat.mode));
+    const none = looks && stat.hasNoXattrs(directory, prefix, names, i);
     this.#writer.named(this.root, prefix, names, i, stat, none ? XATTRS_NONE : XATTRS_UNKNOWN);
     return true;
   }
@@ -58,14 +68,15 @@ function attributes(event: WalkEvent & { type: "entry" }): number {
   return names?.length === 0 ? XATTRS_NONE : XATTRS_UNKNOWN;
 }
 
-/** Walks the roots, normalised paths. Take the events of a slot before asking for the next one: it is used again. */
+/** Walks the roots, normalised paths. Names of attributes are listed where asked for, of regular files as well. Take the events of a slot before asking for the next one: it is used again. */
 export function* walkHere(
   options: WalkOptions,
   roots: readonly string[],
   xattrs: boolean,
+  ofFiles: boolean,
 ): Generator<ScanSlot, void> {
   const slot = newSlot(new ArrayBuffer(HERE_BYTES), 0, HERE_BYTES);
-  const sink = new SlotSink(slot, xattrs);
+  const sink = new SlotSink(slot, xattrs, ofFiles);
   const walker = new Walker(options, sink);
   for (const [root, path] of roots.entries()) {
     sink.root = root;

@@ -1,7 +1,7 @@
 // The walking thread: runs the walk and fills the ring with what it finds, until the end or a stop.
 import { type MatcherSpec, PatternMatcher } from "../../select/index.ts";
 import { Walker, type WalkOptions } from "../walker.ts";
-import { ENDED, PUBLISHED, PULSE, RELEASED, ScanChannel, SLOTS, STOP } from "./scan-channel.ts";
+import { ENDED, LIST_ALL, PUBLISHED, PULSE, RELEASED, ScanChannel, SLOTS, STOP } from "./scan-channel.ts";
 import { SlotSink } from "./scan-events.ts";
 
 /** Slots that the main thread may have before it: so that it need not wait, and is not far behind at the end. */
@@ -20,8 +20,8 @@ export interface ScanWorkerData {
 /** Runs until everything is told, or the channel says stop. */
 export function runScanWorker(data: ScanWorkerData): void {
   const channel = new ScanChannel(data.memory);
-  // While the main thread has nothing to do, looking for attributes is left to it: so both end at the same time.
-  const sink = new SlotSink(channel.slot(0), false);
+  // While the main thread has nothing to do, looking at files and for attributes is left to it: so both end at the same time.
+  const sink = new SlotSink(channel.slot(0), false, false);
   const options = { ...data.options, matcher: PatternMatcher.fromSpec(data.options.matcher) };
   const walker = new Walker(options, sink);
 
@@ -35,7 +35,10 @@ export function runScanWorker(data: ScanWorkerData): void {
       channel.sleep(seen);
     }
     const published = channel.get(PUBLISHED);
-    sink.looks = data.xattrs && published - channel.get(RELEASED) > LEAD;
+    const leads = published - channel.get(RELEASED) > LEAD;
+    sink.leavesFiles = !leads;
+    sink.looks = data.xattrs && leads;
+    sink.looksAtFiles = channel.get(LIST_ALL) !== 0;
     sink.begin(channel.slot(published));
     return true;
   };

@@ -1,10 +1,18 @@
 // A walk told in slots, where files come as bytes, says what the same walk says in events.
-import { chmodSync, linkSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, mkdirSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { ScanReader, XATTRS_NONE } from "../../../src/archive/pipeline/scan-channel.ts";
-import { walkHere } from "../../../src/archive/pipeline/scan-events.ts";
+import {
+  lookAtUnseen,
+  newSlot,
+  ScanReader,
+  type ScanSlot,
+  UNSEEN,
+  XATTRS_NONE,
+} from "../../../src/archive/pipeline/scan-channel.ts";
+import { SlotSink, walkHere } from "../../../src/archive/pipeline/scan-events.ts";
 import { inodeKey, type WalkEvent, Walker, type WalkOptions } from "../../../src/archive/walker.ts";
+import { BackupRaceCondition } from "../../../src/errors.ts";
 import { fs, libc, Stat, xattr } from "../../../src/runtime/index.ts";
 import { PatternMatcher, parseInclExclCommand } from "../../../src/select/index.ts";
 import { Sandbox } from "../../support/programs.ts";
@@ -87,7 +95,7 @@ function slots(
   const told: Told[] = [];
   const attributes = new Map<string, number>();
   let count = 0;
-  for (const slot of walkHere(walk, [root], looks)) {
+  for (const slot of walkHere(walk, [root], looks, looks)) {
     count++;
     for (const reader = new ScanReader(slot); reader.next(); ) {
       const event = reader.event(new Stat());
@@ -97,6 +105,62 @@ function slots(
   }
   return { told, attributes, slots: count };
 }
+
+/** As a walk ahead fills slots while the main thread waits: regular files are left to whoever reads them. */
+function* leaving(walk: WalkOptions): Generator<ScanSlot> {
+  const slot = newSlot(new ArrayBuffer(1 << 16), 0, 1 << 16);
+  const sink = new SlotSink(slot, false, false);
+  sink.leavesFiles = true;
+  for (const event of new Walker(walk, sink).walkInto(root)) {
+    if (sink.event(event)) continue;
+    yield slot;
+    sink.begin(slot);
+    sink.again(event);
+  }
+  if (!sink.isEmpty) yield slot;
+}
+
+/** What is told by a walk that leaves files; `before` is called for each slot, before its files are looked at. */
+function late(walk: WalkOptions, before?: (slot: ScanSlot) => void): { told: Told[]; unseen: number } {
+  const told: Told[] = [];
+  let unseen = 0;
+  for (const slot of leaving(walk)) {
+    before?.(slot);
+    for (const reader = new ScanReader(slot); reader.next(); ) if (reader.xattrs === UNSEEN) unseen++;
+    lookAtUnseen(slot);
+    for (const reader = new ScanReader(slot); reader.next(); )
+      told.push(toldOf(reader.event(new Stat()) as WalkEvent));
+  }
+  return { told, unseen };
+}
+
+describe.runIf(libc())("a walk that leaves files to others", () => {
+  it.each<[string, () => Partial<WalkOptions>]>([
+    ["everything", () => ({})],
+    ["patterns", () => ({ matcher: patterns("- *.no", "! re:/skip$", "- re:/b/c/plain", "- pf:tree/a/b") })],
+  ])("tells what the events tell: %s", (_, more) => {
+    const { told, unseen } = late(options(more()));
+    expect(told).toEqual(events(options(more())));
+    expect(unseen).toBeGreaterThan(5000);
+  });
+
+  it("tells of files that are gone by then, and takes no directory for a file", () => {
+    const names = ["gone", "replaced", "linked"].map((name) => join(root, "a", name));
+    const [gone, replaced, linked] = names as [string, string, string];
+    for (const name of names) writeFileSync(name, name);
+    const { told } = late(options(), ({ bytes }) => {
+      if (!Buffer.from(bytes).includes(gone)) return;
+      for (const name of names) if (fs.exists(name)) rmSync(name, { recursive: true });
+      mkdirSync(replaced);
+      symlinkSync("nowhere", linked);
+    });
+    const of = (name: string): unknown[] => told.filter(({ path }) => path === name).map(({ what }) => what);
+    expect(of(gone)).toEqual([expect.stringContaining("ENOENT")]);
+    expect(of(replaced)).toEqual([new BackupRaceCondition(replaced).message]);
+    expect(of(linked)).toEqual([{ ...fs.lstat(linked, new Stat()) }]);
+    for (const name of [replaced, linked]) rmSync(name, { recursive: true });
+  });
+});
 
 describe("a walk in slots", () => {
   it.each<[string, () => Partial<WalkOptions>]>([

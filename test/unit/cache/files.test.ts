@@ -392,3 +392,73 @@ test("against a model: a Map that lives through several backups", () => {
     { numRuns: 60 },
   );
 });
+
+const BELIEVED = { make: true, trust: true };
+
+test("what entries say of files without attributes", () => {
+  const cache = FilesCache.empty(CIS, BELIEVED);
+  const hashes = Array.from({ length: 4 }, () => randomBytes(32));
+  const ids = new Uint8Array(32);
+  for (const [i, hash] of hashes.entries()) cache.memorize(hash, 0, stamp(), ids, 1, i < 3);
+  cache.memorize(randomBytes(32), 0, newer, ids, 1);
+  const bytes = saved(cache);
+  // The same numbers to whoever reads them.
+  for (const { time } of decode(bytes).values()) expect(time).toBe(ns(stamp()));
+  const says = (c: FilesCache): boolean[] =>
+    hashes.map((hash) => {
+      expect(c.lookup(hash, 0, stamp())).toBe(UNCHANGED);
+      return c.isBare;
+    });
+  const again = FilesCache.parse(CIS, bytes.slice(), BELIEVED);
+  expect(again.isMostlyBare).toBe(true);
+  expect(says(again)).toEqual([true, true, true, false]);
+  // Another time is another file, and so is another inode.
+  expect(again.lookup(hashes[0]!, 0, stamp({ ctimeNsec: 1 }))).toBe(CHANGED);
+  expect(again.isBare).toBe(false);
+  expect(again.lookup(hashes[0]!, 0, stamp({ ino: 78 }))).toBe(CHANGED);
+  expect(again.isBare).toBe(false);
+  for (const [hash, bare] of [
+    [hashes[3]!, true],
+    [hashes[0]!, false],
+  ] as const) {
+    again.lookup(hash, 0, stamp());
+    again.setBare(bare);
+  }
+  expect(says(again)).toEqual([false, true, true, true]);
+  expect(says(FilesCache.parse(CIS, saved(again), BELIEVED))).toEqual([false, true, true, true]);
+  // They go where they are not believed, and say nothing where they are not used.
+  const doubted = FilesCache.parse(CIS, bytes.slice(), { make: true, trust: false });
+  expect(doubted.isMostlyBare).toBe(false);
+  expect(says(doubted)).toEqual([false, false, false, false]);
+  expect(says(FilesCache.parse(CIS, saved(doubted), BELIEVED))).toEqual([false, false, false, false]);
+  for (const mode of ["mtime,size,inode", "ctime,size"]) {
+    const other = FilesCache.parse(parseFilesCacheMode(mode), bytes.slice(), BELIEVED);
+    expect(other.marksBare).toBe(false);
+    expect(other.isMostlyBare).toBe(false);
+    // Both times are the same: in the other mode the file is unchanged, too.
+    const same = stamp({ ctimeSec: 1_700_000_000, ctimeNsec: 123_456_789 });
+    other.memorize(hashes[0]!, 0, same, ids, 1, true);
+    other.memorize(randomBytes(32), 0, newer, ids, 1, true);
+    const back = FilesCache.parse(CIS, saved(other), BELIEVED);
+    expect(back.lookup(hashes[0]!, 0, same)).toBe(UNCHANGED);
+    expect(back.isBare).toBe(false);
+  }
+});
+
+test("a time before 1970, one of more than 63 bits and a negative one say nothing", () => {
+  const cache = FilesCache.empty(CIS, BELIEVED);
+  const ids = new Uint8Array(32);
+  const early = stamp({ ctimeSec: -5 });
+  const late = stamp({ ctimeSec: 9_300_000_000, ctimeNsec: 0 });
+  for (const st of [early, late, newer]) cache.memorize(randomBytes(32), 0, st, ids, 1, true);
+  cache.memorize(randomBytes(32), 0, stamp({ ctimeSec: 18_000_000_000 }), ids, 1);
+  const bytes = saved(cache);
+  expect(decode(bytes).size).toBe(3);
+  expect(FilesCache.parse(CIS, bytes, BELIEVED).size).toBe(3);
+  // Of the three, the one with a time of today's kind says so.
+  expect([...bytes].filter((b, i) => b === 0xd3 && bytes[i + 1]! === 0x18).length).toBe(1);
+  const at = bytes.indexOf(0xd3);
+  const negative = bytes.slice();
+  negative[at + 1] = 0x80;
+  expect(() => FilesCache.parse(CIS, negative, BELIEVED)).toThrow(IntegrityError);
+});
