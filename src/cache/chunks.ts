@@ -34,13 +34,13 @@ export interface ChunkSummary {
 export class ChunkIndex {
   readonly index: HashIndex;
 
-  constructor(index: HashIndex = HashIndex.create(WORDS)) {
+  constructor(index: HashIndex = HashIndex.create(WORDS, 0, true)) {
     this.index = index;
   }
 
   /** With room for so many entries. */
   static withCapacity(entries: number): ChunkIndex {
-    return new ChunkIndex(HashIndex.create(WORDS, entries));
+    return new ChunkIndex(HashIndex.create(WORDS, entries, true));
   }
 
   get size(): number {
@@ -171,7 +171,7 @@ export class ChunkIndex {
           verifyIntegrity(path, options.integrityName ?? baseName(name), into, integrity, true);
         },
         WORDS,
-        { compact: options.compact ?? false },
+        { compact: options.compact ?? false, shared: true },
       );
       return new ChunkIndex(index);
     } catch (error) {

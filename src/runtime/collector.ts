@@ -16,3 +16,11 @@ export function findCollector(): (() => void) | undefined {
     return undefined;
   }
 }
+
+let known: { collect: (() => void) | undefined } | undefined;
+
+/** Collects everything now, where that can be asked for. */
+export function collectGarbage(): void {
+  known ??= { collect: findCollector() };
+  known.collect?.();
+}

@@ -2,6 +2,7 @@
 // slots. It never touches the event loop while there is work; it sleeps on its poke word.
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import { prepareCodecs } from "../../compress/index.ts";
+import { leaveSharedTable } from "../../core/hashindex.ts";
 import { loadCore } from "../../core/index.ts";
 import {
   Channel,
@@ -78,7 +79,10 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
   };
   const refreshIndex = (): void => {
     for (let message = received(); message; message = received())
-      if ("index" in message) engine.useIndex(message.index);
+      if ("index" in message) {
+        engine.useIndex(message.index);
+        leaveSharedTable(message.index);
+      }
   };
 
   let engine: Engine;

@@ -1,6 +1,7 @@
 // The main thread's side of the create pipeline: hands files to workers in batches and takes back chunks and
 // finished objects. Which worker gets which batch changes nothing in the archive: results are matched to their
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
+import { leaveSharedTable } from "../../core/hashindex.ts";
 import { Core, coreModule } from "../../core/index.ts";
 import { PUT_HEADER_SIZE } from "../../repository/entry.ts";
 import { compileLess, giveBackMemory, keepHeapSmall } from "../../runtime/heap.ts";
@@ -422,6 +423,7 @@ export class CreatePipeline {
     this.#options.setup.index = index;
     this.#inline?.engine.useIndex(index);
     this.#threads?.tell({ index });
+    leaveSharedTable(index);
   }
 
   /** Takes in what a slot tells. @returns bytes of the chunks in it, less what its job has more than was thought */

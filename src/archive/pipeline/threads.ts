@@ -2,7 +2,7 @@
 // Deno and Bun each loads the same file again and sees from its arguments that it is a worker. From unbundled sources
 // (tests) a small entry is used.
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
-import { compileLess } from "../../runtime/heap.ts";
+import { compileLess, shareBuiltins } from "../../runtime/heap.ts";
 import { runtime, threadsTakeText } from "../../runtime/platform.ts";
 
 /** Last word of a worker's argv. No word of a command line can hold a zero byte, and to look at argv takes no time,
@@ -78,6 +78,7 @@ function takeSpare(start: WorkerStart, transfer: readonly MessagePort[]): Worker
 /** @param start empty for one that is told later */
 function newWorker(start: WorkerStart | Record<string, never>, transfer: readonly MessagePort[]): Worker {
   const { file, options, program } = entry();
+  shareBuiltins();
   return new Worker(file, {
     ...options,
     argv: [WORKER_MARK],

@@ -126,7 +126,8 @@ describe("against a Map", () => {
 });
 
 test("another view sees what is inserted, and is told when the table moves", () => {
-  const index = HashIndex.create(2);
+  expect(() => HashIndex.create(2).share()).toThrow(HashIndexError);
+  const index = HashIndex.create(2, 0, true);
   const reader = HashIndex.attach(index.share());
   index.insert(keyOf(1), 0, 5, 6);
   const slot = reader.find(keyOf(1));
