@@ -9,6 +9,7 @@ import { CommandError } from "../src/errors.ts";
 import type { Location } from "../src/format/location.ts";
 import type { LogLevel } from "../src/log-level.ts";
 import type { RemoteRecord } from "../src/remote/records.ts";
+import type { RepositoryConfig } from "../src/repository/config.ts";
 import type { LocalRepository } from "../src/repository/local.ts";
 import type { Repository } from "../src/repository/types.ts";
 import type { Args } from "./args.ts";
@@ -19,6 +20,8 @@ export interface RepositorySpec {
   exclusive?: boolean;
   /** False to open without a lock; --bypass-lock does the same where a command allows it. */
   lock?: boolean;
+  /** Told of a local repository's config before the lock is taken. */
+  early?: (config: RepositoryConfig) => void;
 }
 
 export interface ManifestSpec extends RepositorySpec {
@@ -100,6 +103,7 @@ export async function openRepository(
     lockWait: lockWait ?? null,
     ...(storageQuota === undefined ? {} : { storageQuota }),
     displayPath: location.withoutArchive().processed,
+    ...(spec.early ? { early: spec.early } : {}),
     progress: ctx.progressSink({ "repository.replay_segments": "Replaying segments" }),
     log: (level, message) => ctx.log.log(level, message, { name: "borg.repository" }),
   });
@@ -164,7 +168,11 @@ export async function withManifest<T>(
   spec: ManifestSpec,
   work: (opened: OpenedManifest) => Promise<T>,
 ): Promise<T> {
-  return withRepository(ctx, args, spec, async (opened) => work(await loadManifest(ctx, args, opened, spec)));
+  const { anticipateKey } = await import("../src/crypto/keys.ts");
+  const early = (config: RepositoryConfig): void => anticipateKey(config.key, ctx.env);
+  return withRepository(ctx, args, { early, ...spec }, async (opened) =>
+    work(await loadManifest(ctx, args, opened, spec)),
+  );
 }
 
 /** Manifest and key of an open repository, with the checks of the security directory. */

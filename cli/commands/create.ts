@@ -16,9 +16,12 @@ import { cacheDirPath } from "../../src/cache/dirs.ts";
 import { filesCacheName, parseFilesCacheMode } from "../../src/cache/files-mode.ts";
 import { type ChunkerParams, parseChunkerParams } from "../../src/chunker/index.ts";
 import { type CompressionSpec, parseCompression } from "../../src/compress/index.ts";
+import { anticipateKey } from "../../src/crypto/keys.ts";
 import { AlcoveError, ArchiveAlreadyExists, BackupOSError, describeSystemError } from "../../src/errors.ts";
+import { toHex } from "../../src/format/bytes.ts";
 import { normPath } from "../../src/format/paths.ts";
 import { nowMicros } from "../../src/format/time.ts";
+import type { RepositoryConfig } from "../../src/repository/config.ts";
 import { fs, groupId, isSystemError, libc, Stat, userId } from "../../src/runtime/index.ts";
 import { adHocCache } from "../adhoc.ts";
 import { archiveDocument, archiveSummary, repositoryTotals } from "../archive-output.ts";
@@ -53,10 +56,24 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     await dry(args, ctx, paths, walk);
     return;
   }
-  await withRepository(ctx, args, { exclusive: true }, async (locked) => {
-    // Threads take as long to start as keys and caches to be read.
-    const begun = begin(args, ctx, paths, walk, locked.repository.idHex);
-    try {
+  // Threads take as long to start as keys and caches to be read.
+  let begun: Begun = {};
+  let since = Number.NEGATIVE_INFINITY;
+  const start = (repositoryId: string): void => {
+    begun = begin(args, ctx, paths, walk, repositoryId);
+    since = performance.now();
+  };
+  const early = (config: RepositoryConfig): void => {
+    anticipateKey(config.key, ctx.env);
+    start(toHex(config.id));
+  };
+  try {
+    await withRepository(ctx, args, { exclusive: true, early }, async (locked) => {
+      // What was looked at before others gave the lock back may not be so any more.
+      if (performance.now() - since > STALE_MS) {
+        await end(begun);
+        start(locked.repository.idHex);
+      }
       const opened = await loadManifest(ctx, args, locked, { operations: ["write"] });
       const { manifest, environment } = opened;
       if (manifest.archives.has(name)) throw new ArchiveAlreadyExists(name);
@@ -76,13 +93,14 @@ export async function run(args: Args, ctx: Context): Promise<void> {
         withdraw();
         cache.close();
       }
-    } finally {
-      await begun.walk?.close();
-      await begun.threads?.close();
-    }
-  });
+    });
+  } finally {
+    await end(begun);
+  }
 }
 
+/** A walk that was begun longer ago, while a lock was waited for, is begun anew. */
+const STALE_MS = 1000;
 /** Bytes of a files cache that knows enough files for a walk ahead to pay. */
 const MANY_FILES = 1 << 19;
 
@@ -90,6 +108,11 @@ const MANY_FILES = 1 << 19;
 interface Begun {
   walk?: ScanAhead;
   threads?: CreateThreads;
+}
+
+async function end({ walk, threads }: Begun): Promise<void> {
+  await walk?.close();
+  await threads?.close();
 }
 
 /** Starts to walk where most files will be found unchanged, and workers where all will have to be read. */

@@ -29,7 +29,7 @@ export async function openManifest(
   options: OpenOptions,
 ): Promise<Manifest> {
   const core = options.core ?? loadCore();
-  await anticipateKey(repository, environment);
+  if (!repository.isRemote) anticipateKey(await repository.loadKey(), environment.env);
   const stored = await Manifest.fetch(repository);
   const key = await openKey(repository, stored, environment, core);
   const objects = await makeObjects(repository, key, core, options.compression);

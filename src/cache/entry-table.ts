@@ -1,6 +1,7 @@
 // Places and ages of a files cache's entries, 5 bytes for each, and how an entry is found by the hash of its path. Backups ask
-// in the order in which the one before has written: so the next entry is looked at first; a filter of 16 bits an entry knows
-// most hashes that none has; then all are looked at, one after the other, and a table of their hashes (8 bytes an entry) is
+// in the order in which the one before has written: so the next entry is looked at first, and then those behind the one at
+// which it was departed from: files that were not kept the last time have their entries behind all others. A filter of 16 bits
+// an entry knows most hashes that none has; then all are looked at, one after the other, and a table of their hashes (8 bytes an entry) is
 // made when that was necessary too often.
 
 import { type EntryStore, wordOf } from "./entry-store.ts";
@@ -17,6 +18,8 @@ export class EntryTable {
   count = 0;
   /** The entry that the next lookup is likely to ask for. */
   expected = 0;
+  /** The one that was expected when another was found elsewhere. */
+  #departed = 0;
   readonly #store: EntryStore;
   #places = new Uint32Array(1024);
   #ages = new Uint8Array(1024);
@@ -77,8 +80,12 @@ export class EntryTable {
 
   /** The entry of a hash, which is likely to be behind the one that was asked for before; −1 if there is none. */
   findNext(hash: Uint8Array, offset: number): number {
-    const near = this.#near(hash, offset);
-    const entry = near < 0 ? this.#find(hash, offset) : near;
+    let entry = this.#near(this.expected, hash, offset);
+    if (entry < 0) {
+      entry = this.#near(this.#departed, hash, offset);
+      if (entry < 0) entry = this.#find(hash, offset);
+      if (entry >= 0) this.#departed = this.expected;
+    }
     if (entry >= 0) this.expected = entry + 1;
     return entry;
   }
@@ -104,9 +111,9 @@ export class EntryTable {
     return this.#ages[entry] !== DEAD && this.#store.hashIs(this.#places[entry]!, hash, offset);
   }
 
-  #near(hash: Uint8Array, offset: number): number {
-    const end = Math.min(this.expected + NEAR, this.count);
-    for (let entry = this.expected; entry < end; entry++) if (this.#is(entry, hash, offset)) return entry;
+  #near(from: number, hash: Uint8Array, offset: number): number {
+    const end = Math.min(from + NEAR, this.count);
+    for (let entry = from; entry < end; entry++) if (this.#is(entry, hash, offset)) return entry;
     return -1;
   }
 

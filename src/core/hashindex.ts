@@ -132,7 +132,8 @@ export class HashIndex {
   /** For attach(). A share goes out of date (see `outdated`) when the owner's table is rebuilt. */
   share(): HashIndexShare {
     const { buffer } = this.words;
-    if (!(buffer instanceof SharedArrayBuffer)) throw new HashIndexError("this index is not in shared memory");
+    if (!(buffer instanceof SharedArrayBuffer))
+      throw new HashIndexError("this index is not in shared memory");
     return { buffer, valueWords: this.valueWords };
   }
 

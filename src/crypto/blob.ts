@@ -91,6 +91,7 @@ let begun: { envelope: Uint8Array; passphrase: string; key: Promise<Buffer | und
 /** Begins what takes most of decryptBlob's time, for one call of it with the same arguments; until then other things can be
  *  done. What is wrong is told by that call. */
 export function beginDecryption(envelope: Uint8Array, passphrase: string): void {
+  if (begun?.passphrase === passphrase && equalSecret(begun.envelope, envelope)) return;
   const key = (async () => derive(passphrase, derivationOf(asMap(unpack(envelope)))))();
   begun = { envelope, passphrase, key: key.catch(() => undefined) };
 }

@@ -308,15 +308,12 @@ export async function openKey(
   return key;
 }
 
-/** Begins to unlock a key that lies in a local repository, where its passphrase is at hand: openKey() goes on with that. The
+/** Begins to unlock a key as it is stored in a repository, where its passphrase is at hand: openKey() goes on with that. The
  *  derivation takes as long as reading an index of 100,000 objects, and both can be done at once. */
-export async function anticipateKey(
-  repository: KeyRepository & { isRemote: boolean },
-  e: Environment,
-): Promise<void> {
-  const passphrase = e.env["BORG_PASSPHRASE"];
-  if (repository.isRemote || passphrase === undefined) return;
-  const envelope = decodeBlob(Buffer.from(await repository.loadKey()).toString("latin1"));
+export function anticipateKey(stored: Uint8Array, env: Environment["env"]): void {
+  const passphrase = env["BORG_PASSPHRASE"];
+  if (passphrase === undefined) return;
+  const envelope = decodeBlob(Buffer.from(stored).toString("latin1"));
   if (envelope) beginDecryption(envelope, passphrase);
 }
 

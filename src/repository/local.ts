@@ -49,6 +49,9 @@ export interface OpenOptions {
   makeParentDirs?: boolean;
   /** The location as the user gave it. */
   displayPath?: string;
+  /** Told of the config before the lock is taken, which may take a while: for what can be begun meanwhile, and be in vain. What
+   *  is wrong with the config is told by open(). */
+  early?: (config: RepositoryConfig) => void;
   /** Borg's msgid repository.replay_segments while opening rebuilds an index. */
   progress?: ProgressSink;
   log?: Log;
@@ -125,6 +128,10 @@ export class LocalRepository implements Repository {
       if (code === "ENOENT" || code === "ENOTDIR") throw new RepositoryDoesNotExist(path);
       if (code === "EACCES" || code === "EPERM") throw new PathPermissionDenied(path);
       throw error;
+    }
+    if (options.early) {
+      const config = configIfFine(storage);
+      if (config) options.early(config);
     }
     let lock: Lock | undefined;
     if (options.lock !== false) {
@@ -458,5 +465,13 @@ export class LocalRepository implements Repository {
     } finally {
       this.lock?.release();
     }
+  }
+}
+
+function configIfFine(storage: Storage): RepositoryConfig | undefined {
+  try {
+    return RepositoryConfig.load(storage);
+  } catch {
+    return undefined;
   }
 }

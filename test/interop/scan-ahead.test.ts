@@ -1,6 +1,6 @@
 // A second backup of many files is walked by a thread of its own: what it archives, leaves out and says is the same as
 // without, to the byte of the item stream. On each kind of runtime, for threads and FFI differ.
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   appendFileSync,
@@ -16,9 +16,10 @@ import {
 } from "node:fs";
 import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type RuntimeLabel, Sandbox } from "../support/programs.ts";
+import { alcoveCommand, type RuntimeLabel, Sandbox } from "../support/programs.ts";
 
-const FILES = 4400;
+// Their files cache is large enough for the walk to begin before the repository is open.
+const FILES = 6600;
 const box = new Sandbox();
 const options = [
   ...[
@@ -169,4 +170,27 @@ it("changed files among unchanged ones, and a chunk that was lost", { timeout: 1
   for (const n of ["ahead", "again", "alone"]) box.ok(box.alcove(["delete", `repo::changed-${n}`]));
   expect(create("lost", "2").stderr).toMatch(/^M tree.unique$/m);
   box.ok(box.borg(["check", "--verify-data", "repo"]));
+});
+
+it("looks again at what it had looked at before it got the lock", { timeout: 120_000 }, async () => {
+  const t = box.path("tree", "d7", "f7");
+  const start = (...words: string[]) =>
+    spawn(alcoveCommand()[0]!, [...alcoveCommand().slice(1), ...words], {
+      cwd: box.dir,
+      env: box.env as NodeJS.ProcessEnv,
+    });
+  const ended = (child: ReturnType<typeof start>) =>
+    new Promise<number | null>((resolve) => child.on("exit", resolve));
+  const holder = start("with-lock", "repo", "sh", "-c", "echo; cat");
+  await new Promise((resolve) => holder.stdout.once("data", resolve));
+  const waiting = start("create", "--lock-wait", "60", ...quiet, "repo::late", "tree");
+  const done = ended(waiting);
+  // By then the walk is over.
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  appendFileSync(t, "written while the lock was waited for");
+  holder.stdin.end();
+  expect(await ended(holder)).toBe(0);
+  expect(await done).toBe(0);
+  const listed = box.ok(box.alcove(["list", "--format", "{size}", "repo::late", "tree/d7/f7"]));
+  expect(Number(listed.stdout)).toBe(statSync(t).size);
 });

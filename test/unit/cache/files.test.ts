@@ -450,7 +450,8 @@ test("a time before 1970, one of more than 63 bits and a negative one say nothin
   const ids = new Uint8Array(32);
   const early = stamp({ ctimeSec: -5 });
   const late = stamp({ ctimeSec: 9_300_000_000, ctimeNsec: 0 });
-  for (const st of [early, late, newer]) cache.memorize(randomBytes(32), 0, st, ids, 1, true);
+  for (const [i, st] of [early, late, newer].entries())
+    cache.memorize(new Uint8Array(32).fill(i), 0, st, ids, 1, true);
   cache.memorize(randomBytes(32), 0, stamp({ ctimeSec: 18_000_000_000 }), ids, 1);
   const bytes = saved(cache);
   expect(decode(bytes).size).toBe(3);
