@@ -149,7 +149,8 @@ describe.runIf(libc())("a walk that leaves files to others", () => {
     const [gone, replaced, linked] = names as [string, string, string];
     for (const name of names) writeFileSync(name, name);
     const { told } = late(options(), ({ bytes }) => {
-      if (!Buffer.from(bytes).includes(gone)) return;
+      // Once: what a slot held before is in its rest.
+      if (!fs.exists(gone) || !Buffer.from(bytes).includes(gone)) return;
       for (const name of names) if (fs.exists(name)) rmSync(name, { recursive: true });
       mkdirSync(replaced);
       symlinkSync("nowhere", linked);
