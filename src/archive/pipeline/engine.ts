@@ -35,7 +35,7 @@ const MAX_PLANNED = 1024;
 const RECENT_LIMIT = 1 << 14;
 // What is touched stays resident: the buffer has room for twice the largest chunk, but small files are gathered in its
 // first part, large ones are read on by some chunks at a time, and a slot is handed over long before it is full.
-const GATHER_BYTES = 2 << 20;
+const GATHER_BYTES = 1 << 20;
 const READ_BYTES = 8 << 20;
 const SLOT_BYTES = 1 << 20;
 /** Lengths of a piece after which one without a boundary ends where a chunk does. */

@@ -216,7 +216,8 @@ export class CreatePipeline {
   /** Sends what is gathered and takes in what has arrived; waits for something to arrive if told to. */
   async flush(wait: boolean): Promise<void> {
     await this.#dispatch(false);
-    if (this.#lanes.length > 0) await this.#progress(wait);
+    // What it has taken in may have been all that was to come.
+    if (this.#lanes.some((lane) => lane.queue.length > 0)) await this.#progress(wait);
   }
 
   /** Chunks a stream as one file, in this thread. Everything submitted before is done first. */
