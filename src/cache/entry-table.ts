@@ -1,8 +1,8 @@
 // Places and ages of a files cache's entries, 5 bytes for each, and how an entry is found by the hash of its path. Backups ask
 // in the order in which the one before has written: so the next entry is looked at first, and then those behind the one at
-// which it was departed from: files that were not kept the last time have their entries behind all others. A filter of 16 bits
-// an entry knows most hashes that none has; then all are looked at, one after the other, and a table of their hashes (8 bytes an entry) is
-// made when that was necessary too often.
+// which that order was left: files that were not kept the last time have their entries behind all others. A filter of 16 bits
+// an entry knows most hashes that none has; then all are looked at, one after the other, and a table of their hashes (8 bytes
+// an entry) is made when that was necessary too often.
 
 import { type EntryStore, wordOf } from "./entry-store.ts";
 
