@@ -16,8 +16,8 @@ const F2FS = 0xf2f52010;
 const OVERLAY = 0x794c7630;
 /** listxattr names POSIX ACLs there (linux/magic.h). */
 const listing = new Set([EXT, XFS, BTRFS, TMPFS, F2FS, OVERLAY]);
-/** Setting or removing an attribute or an ACL sets ctime there: tried for all kinds of attributes (test/interop/bare-files.test.ts
- *  for what a machine has mounted; xfs and btrfs by hand). */
+/** Setting or removing an attribute or an ACL sets ctime there: tried for all kinds of attributes, on what a machine has
+ *  mounted by test/interop/bare-files.test.ts, on xfs and btrfs by hand (Linux 6.18). */
 const timing = new Set([EXT, XFS, BTRFS]);
 /** tmpfs does so since Linux 6.2. */
 const TIMING_TMPFS = [6, 6];

@@ -68,7 +68,8 @@ function attributes(event: WalkEvent & { type: "entry" }): number {
   return names?.length === 0 ? XATTRS_NONE : XATTRS_UNKNOWN;
 }
 
-/** Walks the roots, normalised paths. Names of attributes are listed where asked for, of regular files as well. Take the events of a slot before asking for the next one: it is used again. */
+/** Walks the roots, normalised paths. Take the events of a slot before asking for the next one: it is used again.
+ *  @param xattrs names of attributes are listed @param ofFiles of regular files, too */
 export function* walkHere(
   options: WalkOptions,
   roots: readonly string[],
