@@ -58,9 +58,15 @@ const debianPrograms = {
   "qemu-aarch64-static": "qemu-user-static",
 };
 
+/** What is no program. borg mounts with its help, and imports it at every start where it is: Debian recommends it. */
+const debianFiles = { "/usr/lib/python3/dist-packages/_pyfuse3.py": "python3-pyfuse3" };
+
 /** Installs what is missing where that is possible; elsewhere says what the tests will miss. */
 export function programs() {
-  const missing = Object.entries(debianPrograms).filter(([name]) => !has(name));
+  const missing = [
+    ...Object.entries(debianPrograms).filter(([name]) => !has(name)),
+    ...Object.entries(debianFiles).filter(([path]) => !existsSync(path)),
+  ];
   // Root in a container or CI may not let users mount; the tests that do need the device to be theirs to open.
   if (process.getuid?.() === 0 && existsSync("/dev/fuse")) chmodSync("/dev/fuse", 0o666);
   if (missing.length === 0) return;
