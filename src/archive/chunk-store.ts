@@ -64,6 +64,10 @@ export class ChunkStore implements ChunkSink {
     return -1;
   }
 
+  expect(bytes: Uint8Array, places: Uint32Array, count: number): void {
+    this.index.touch(bytes, places, 1, 0, count);
+  }
+
   /** One more reference. @returns the slot */
   #refer(bytes: Uint8Array, at: number, size: number, stats: Statistics, part: boolean): number {
     const { index } = this;

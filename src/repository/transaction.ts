@@ -280,6 +280,7 @@ export class TransactionLog {
     if (places.length === 0) return;
     for (let i = 0; i < places.length; i += 2) checkDataSize(places[i + 1]! - PUT_HEADER_SIZE);
     this.begin();
+    this.index.touch(buffer, places, 2, HEADER_SIZE, places.length / 2);
     this.change(() => {
       for (let i = 0; i < places.length; ) {
         const first = places[i]!;

@@ -35,6 +35,7 @@ const pipeline = new CreatePipeline({
   },
   sink: {
     count: () => -1,
+    expect: () => {},
     store: async () => {},
     newIndex: () => undefined,
     reserveNonces: async () => 0,

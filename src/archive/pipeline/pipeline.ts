@@ -57,6 +57,8 @@ export interface ChunkSink {
    *  @param at where its id lies in `bytes`
    *  @returns compressed size of the one that is known, or −1 if it was added */
   count(bytes: Uint8Array, at: number, size: number, csize: number): number;
+  /** Told before of the first `count` chunks that count() will be asked for. @param places where their ids lie */
+  expect(bytes: Uint8Array, places: Uint32Array, count: number): void;
   /** Stores objects: complete PUT entries. @param places offset and length of each in the buffer */
   store(buffer: Uint8Array, places: Uint32Array): Promise<void>;
   /** The index table if it was replaced since the last call. */
@@ -123,6 +125,8 @@ export class CreatePipeline {
   #readHere: number;
   /** Places of the objects that are stored next. */
   #places = new Uint32Array(1024);
+  /** Places of the ids that come next. */
+  readonly #expected = new Uint32Array(1024);
   /** Large files that are not complete. */
   #splits: SplitFile[] = [];
   #holdsPieces = false;
@@ -438,6 +442,7 @@ export class CreatePipeline {
     let received = 0;
     const failed: ChunkRef[][] = [];
     const bytes = new Uint8Array(records.buffer, records.byteOffset, records.byteLength);
+    this.#expect(bytes, records, length);
     let stored = 0;
     let offset = 0;
     let p = 0;
@@ -487,6 +492,21 @@ export class CreatePipeline {
     if (stored > 0) await sink.store(entries, this.#places.subarray(0, 2 * stored));
     for (const chunks of failed) await sink.release(chunks);
     return received;
+  }
+
+  /** Tells of the chunks that come before anything but ends of files: mostly all. */
+  #expect(bytes: Uint8Array, records: DataView, length: number): void {
+    const places = this.#expected;
+    let count = 0;
+    for (let p = 0; p < length && count < places.length; ) {
+      const kind = records.getUint32(p, true);
+      if (kind === RECORD_END) p += END_RECORD_BYTES;
+      else if (kind === RECORD_NEW || kind === RECORD_KNOWN) {
+        places[count++] = p + 12;
+        p += CHUNK_RECORD_BYTES;
+      } else break;
+    }
+    this.#options.sink.expect(bytes, places, count);
   }
 
   #place(n: number, offset: number, length: number): void {
