@@ -7,7 +7,7 @@ import { toHex } from "../format/bytes.ts";
 import { ID_SIZE, PUT_HEADER_SIZE } from "../repository/entry.ts";
 import type { ChunkRef } from "./item.ts";
 import type { Objects } from "./objects.ts";
-import type { ChunkSink } from "./pipeline/pipeline.ts";
+import type { ChunkSink } from "./pipeline/intake.ts";
 import type { Statistics } from "./stats.ts";
 
 const REFCOUNT = 0;

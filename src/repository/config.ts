@@ -67,6 +67,15 @@ export class RepositoryConfig {
     return config;
   }
 
+  /** As load(), undefined for what load() refuses. */
+  static peek(storage: Storage): RepositoryConfig | undefined {
+    try {
+      return RepositoryConfig.load(storage);
+    } catch {
+      return undefined;
+    }
+  }
+
   private validate(): void {
     if (!this.ini.hasSection(SECTION)) this.fail("no repository section found");
     const version = this.integer("version");

@@ -130,7 +130,7 @@ export class LocalRepository implements Repository {
       throw error;
     }
     if (options.early) {
-      const config = configIfFine(storage);
+      const config = RepositoryConfig.peek(storage);
       if (config) options.early(config);
     }
     let lock: Lock | undefined;
@@ -465,13 +465,5 @@ export class LocalRepository implements Repository {
     } finally {
       this.lock?.release();
     }
-  }
-}
-
-function configIfFine(storage: Storage): RepositoryConfig | undefined {
-  try {
-    return RepositoryConfig.load(storage);
-  } catch {
-    return undefined;
   }
 }
