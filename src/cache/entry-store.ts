@@ -107,6 +107,7 @@ export class EntryStore {
     idsAt: number,
     stride: number,
     count: number,
+    bare = false,
   ): number {
     if (hash.length < hashOffset + 32) throw new RangeError("a path hash has 32 bytes");
     const need = 36 + 1 + 1 + 3 * 9 + 5 + count * ID_STRIDE;
@@ -121,7 +122,7 @@ export class EntryStore {
     const at = this.#end;
     const { bytes } = this.#added[this.#added.length - 1]!;
     const block = this.#added.length - bytes.length / BLOCK_BYTES;
-    this.#end = writeEntry(bytes, at, hash, hashOffset, numbers, ids, idsAt, stride, count);
+    this.#end = writeEntry(bytes, at, hash, hashOffset, numbers, ids, idsAt, stride, count, bare);
     return (ADDED | (block << BLOCK_BITS) | at) >>> 0;
   }
 }

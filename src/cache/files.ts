@@ -283,12 +283,7 @@ export class FilesCache {
       this.#newestLo = lo;
     }
     this.#anyAdded = true;
-    const place = this.#store.add(hash, hashOffset, numbers, ids, 0, 32, count);
-    if (bare && this.marksBare) {
-      const reader = this.#store.reader(place);
-      reader.scan(this.#store.offset(place));
-      reader.setBare(true);
-    }
+    const place = this.#store.add(hash, hashOffset, numbers, ids, 0, 32, count, bare && this.marksBare);
     const entry = this.#table.findChanged(hash, hashOffset);
     if (entry < 0) this.#table.append(place, 0);
     else {

@@ -118,8 +118,8 @@ export class EntryReader {
   /** Lets it say so, where its time has the room for that, or no more. */
   setBare(bare: boolean): void {
     const { bytes, timeAt } = this;
-    if (bare && bytes[timeAt] === UINT64 && bytes[timeAt + 1]! < 0x80) bytes[timeAt] = INT64;
-    else if (!bare && isBare(bytes, timeAt)) bytes[timeAt] = UINT64;
+    if (bare) markBare(bytes, timeAt);
+    else if (isBare(bytes, timeAt)) bytes[timeAt] = UINT64;
   }
 
   /** A time is a number, or, beyond 63 bits, raw bytes: that one equals no file's time. */
@@ -157,6 +157,10 @@ export class EntryReader {
   }
 }
 
+function markBare(b: Uint8Array, at: number): void {
+  if (b[at] === UINT64 && b[at + 1]! < 0x80) b[at] = INT64;
+}
+
 /** No negative number: that is no time. */
 function isBare(b: Uint8Array, at: number): boolean {
   return b[at] === INT64 && b[at + 1]! < 0x80;
@@ -170,8 +174,8 @@ function isRaw32(b: Uint8Array, at: number): boolean {
   return b[at] === RAW32[0] && b[at + 1] === RAW32[1] && b[at + 2] === RAW32[2];
 }
 
-/** Writes an entry of age 0; numbers are inode, size and time, upper and lower halves; ids lie `stride` apart from idsAt on.
- *  The position behind it. */
+/** Writes an entry of age 0; numbers are inode, size and time, upper and lower halves; ids lie `stride` apart from idsAt on;
+ *  bare lets it say that its file has no extended attributes, where its time has the room for that. The position behind it. */
 export function writeEntry(
   out: Uint8Array,
   at: number,
@@ -182,12 +186,16 @@ export function writeEntry(
   idsAt: number,
   stride: number,
   count: number,
+  bare: boolean,
 ): number {
   out[at++] = 0x92;
   at = raw32(out, at, hash, hashOffset);
   out[at++] = 0x95;
   out[at++] = 0;
-  for (let i = 0; i < 6; i += 2) at = writeUint(out, at, numbers[i]!, numbers[i + 1]!);
+  for (let i = 0; i < 4; i += 2) at = writeUint(out, at, numbers[i]!, numbers[i + 1]!);
+  const timeAt = at;
+  at = writeUint(out, at, numbers[4]!, numbers[5]!);
+  if (bare) markBare(out, timeAt);
   if (count < 16) out[at++] = 0x90 | count;
   else {
     const wide = count > 0xffff;

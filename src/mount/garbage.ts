@@ -1,7 +1,7 @@
 // Keeping the serving process small. Decrypted chunks are megabytes outside the heap, which a collector notices late:
 // V8 lets 64 MiB of them pile up and more. A mount lives for days, so it asks for collections after so many bytes that
 // it has decrypted, and gives back memory when there is a pause.
-import { findCollector } from "../runtime/collector.ts";
+import { collectGarbage } from "../runtime/collector.ts";
 import { releaseMemory } from "./resident.ts";
 
 /** Bytes decrypted between two collections. */
@@ -13,7 +13,6 @@ const GARBAGE_PER_BYTE = 4;
 /** How often what is resident is looked after while there is work, in milliseconds. */
 const TIDY_MS = 500;
 
-let collector: (() => void) | undefined | null = null;
 let sinceLast = 0;
 let scheduled = false;
 let tidying = false;
@@ -23,11 +22,6 @@ const spares: (() => void)[] = [];
 /** Has something done whenever memory is given back. */
 export function whenTidying(work: () => void): void {
   spares.push(work);
-}
-
-function collect(): void {
-  if (collector === null) collector = findCollector();
-  collector?.();
 }
 
 /** Counts a request. @param entries bytes of directory entries in its answer */
@@ -43,7 +37,7 @@ export function decrypted(bytes: number): void {
   setImmediate(() => {
     scheduled = false;
     sinceLast = 0;
-    collect();
+    collectGarbage();
     // The collector itself has touched 10 MB of the program's code.
     giveBack();
   });
@@ -72,7 +66,7 @@ function giveBack(): void {
 }
 
 function tidyNow(): void {
-  collect();
+  collectGarbage();
   giveBack();
 }
 
