@@ -19,7 +19,7 @@ const listing = new Set([EXT, XFS, BTRFS, TMPFS, F2FS, OVERLAY]);
 /** Setting or removing an attribute or an ACL sets ctime there: tried for all kinds of attributes, on what a machine has
  *  mounted by test/interop/bare-files.test.ts, on xfs and btrfs by hand (Linux 6.18). */
 const timing = new Set([EXT, XFS, BTRFS]);
-/** tmpfs does so since Linux 6.2. */
+/** tmpfs does so in newer Linux only; that is relied on from here on. */
 const TIMING_TMPFS = [6, 6];
 
 const byDevice = new Map<number, number>();

@@ -345,7 +345,8 @@ export function isCacheDirectory(path: string): boolean {
   }
 }
 
-function problemOf(path: string, e: unknown): AlcoveWarning {
+/** What an error of one path is told as. @throws what is no error of the system */
+export function problemOf(path: string, e: unknown): AlcoveWarning {
   if (e instanceof AlcoveWarning) return e;
   if ((e as NodeJS.ErrnoException)?.code) return backupOSError(path, e as NodeJS.ErrnoException);
   throw e;

@@ -1,7 +1,8 @@
 // Borg's hash index (docs/internals/data-structures.rst, "HashIndex"; _hashindex.c): open addressing with linear
 // probing over 32-byte keys and N little-endian u32 values, in the very layout of the files index.N and chunks, so that
 // loading and saving are one read and one write. Where worker threads look up while the owner inserts, the table lives in a
-// SharedArrayBuffer; elsewhere it is given back as soon as a larger one has taken its place. Unlike Borg's, a lookup never moves entries: slots stay valid until insert or remove.
+// SharedArrayBuffer; elsewhere it is given back as soon as a larger one has taken its place. Unlike Borg's, a lookup never
+// moves entries: slots stay valid until insert or remove.
 
 import { collectGarbage } from "../runtime/collector.ts";
 import { releaseBuffer } from "../runtime/heap.ts";

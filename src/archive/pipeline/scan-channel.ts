@@ -1,18 +1,18 @@
 // The walk of a tree in a thread of its own, told to the main thread through shared memory: a ring of slots filled with
 // events, one after another. Half of what an unchanged backup costs is three system calls an entry; so they are made
 // while the main thread looks up, references and encodes what was found before.
-import { type AlcoveWarning, BackupRaceCondition, backupOSError, errorFromRemote } from "../../errors.ts";
+import { type AlcoveWarning, BackupRaceCondition, errorFromRemote } from "../../errors.ts";
 import { fsDecode, fsEncode } from "../../format/bytes.ts";
 import {
   fs,
   isDirectory,
-  isSystemError,
   type NameList,
   type RawStat,
   STAT,
   STAT_NUMBERS,
   type Stat,
 } from "../../runtime/index.ts";
+import { problemOf } from "../walker.ts";
 import { align8 } from "./messages.ts";
 
 export const SLOTS = 32;
@@ -291,33 +291,24 @@ export class ScanReader {
 
 /** Looks at the files of a slot that the walk has left. Where the system refuses one, or calls it a directory now, event()
  *  tells of it, and to everybody else its numbers are those of no file. */
-export function lookAtUnseen({ bytes, words, numbers }: ScanSlot): void {
-  const end = words[0]!;
-  for (let at = ScanReader.BEGIN; at < end; ) {
-    const p = at >> 2;
-    const isEntry = words[p] === ENTRY;
-    const path = at + HEADER + (isEntry ? NUMBER_BYTES : 0);
-    const pathEnd = path + words[p + 3]!;
-    if (isEntry && words[p + 2] === UNSEEN) {
-      const stat = (at + HEADER) >> 3;
-      if (fs.lookAt(bytes, path, pathEnd, numbers, stat) && !isDirectory(numbers[stat + STAT.mode]!))
-        words[p + 2] = XATTRS_UNKNOWN;
-      else numbers.fill(0, stat, stat + STAT_NUMBERS);
-    }
-    at = align8(pathEnd);
+export function lookAtUnseen(slot: ScanSlot): void {
+  const { bytes, words, numbers } = slot;
+  for (const reader = new ScanReader(slot); reader.next(); ) {
+    if (!reader.isEntry || reader.xattrs !== UNSEEN) continue;
+    const { at, statAt, pathAt, pathEnd } = reader;
+    if (fs.lookAt(bytes, pathAt, pathEnd, numbers, statAt) && !isDirectory(numbers[statAt + STAT.mode]!))
+      words[(at >> 2) + 2] = XATTRS_UNKNOWN;
+    else numbers.fill(0, statAt, statAt + STAT_NUMBERS);
   }
 }
 
 /** What becomes of a file that could not be looked at. */
 function lateEvent(root: number, path: string, stat: Stat): ScanEvent {
-  let problem: AlcoveWarning;
   try {
     fs.lstat(path, stat);
-    if (!isDirectory(stat.mode)) return { type: "entry", root, path, stat, xattrs: XATTRS_UNKNOWN };
-    problem = new BackupRaceCondition(path);
+    if (isDirectory(stat.mode)) throw new BackupRaceCondition(path);
+    return { type: "entry", root, path, stat, xattrs: XATTRS_UNKNOWN };
   } catch (e) {
-    if (!isSystemError(e)) throw e;
-    problem = backupOSError(path, e);
+    return { type: "problem", root, path, problem: problemOf(path, e) };
   }
-  return { type: "problem", root, path, problem };
 }
