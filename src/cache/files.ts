@@ -181,7 +181,7 @@ export class FilesCache {
 
   /** Whether the entry of the file that was UNCHANGED last says that it has no extended attributes. */
   get isBare(): boolean {
-    return this.marksBare && this.#found !== undefined && this.#found.isBare;
+    return this.marksBare && this.#found?.isBare === true;
   }
 
   /** Lets it say so, where marksBare, of a file whose attributes were listed after its status was asked for; or no more. */

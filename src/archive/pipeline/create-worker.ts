@@ -58,11 +58,11 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
   });
   const publish = (): void => {
     const n = channel.get(OUT_PUBLISHED) % OUT_SLOTS;
-    channel.setOutLengths(n, engine.slot.entryPos, engine.slot.recordPos);
+    channel.setOutLengths(n, engine.batch.slot.entryPos, engine.batch.slot.recordPos);
     channel.raise(OUT_PUBLISHED);
     channel.wakeMain();
     waitUntil(() => channel.get(OUT_PUBLISHED) - channel.get(OUT_RELEASED) < OUT_SLOTS);
-    engine.slot = slot(channel.get(OUT_PUBLISHED) % OUT_SLOTS);
+    engine.batch.slot = slot(channel.get(OUT_PUBLISHED) % OUT_SLOTS);
   };
   const received = (): ToWorker | undefined => {
     if (channel.get(INDEX_GENERATION) === generation) return undefined;
@@ -80,7 +80,7 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
   const refreshIndex = (): void => {
     for (let message = received(); message; message = received())
       if ("index" in message) {
-        engine.useIndex(message.index);
+        engine.batch.useIndex(message.index);
         leaveSharedTable(message.index);
       }
   };
@@ -90,7 +90,7 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
     const setup = setUp();
     await prepareCodecs(setup.compression);
     engine = new Engine(core, files, setup);
-    engine.slot = slot(0);
+    engine.batch.slot = slot(0);
     for (;;) {
       waitUntil(() => channel.get(JOBS_POSTED) > channel.get(JOBS_DONE));
       refreshIndex();
@@ -101,7 +101,7 @@ export async function runCreateWorker(data: CreateWorkerData): Promise<void> {
           channel.wakeMain();
           waitUntil(() => channel.get(GRANTS_GIVEN) > channel.get(GRANTS_TAKEN));
           const { first, end } = channel.takeGrant();
-          engine.grantNonces(first, end);
+          engine.batch.grantNonces(first, end);
           channel.wakeMain();
         }
       }

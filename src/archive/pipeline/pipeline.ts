@@ -17,8 +17,9 @@ import {
   OUT_RELEASED,
   OUT_SLOTS,
 } from "./channel.ts";
+import type { Need } from "./chunk-batch.ts";
 import { CreateThreads } from "./create-threads.ts";
-import { Engine, type Need } from "./engine.ts";
+import { Engine } from "./engine.ts";
 import type { EngineSetup } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
 import { type ChunkSink, Intake } from "./intake.ts";
@@ -221,13 +222,18 @@ export class CreatePipeline {
 
   #resetInlineSlot(): void {
     const { engine, channel } = this.#inline!;
-    engine.slot = { entries: channel.entries[0]!, view: channel.recordViews[0]!, entryPos: 0, recordPos: 0 };
+    engine.batch.slot = {
+      entries: channel.entries[0]!,
+      view: channel.recordViews[0]!,
+      entryPos: 0,
+      recordPos: 0,
+    };
   }
 
   async #runInline(run: Generator<Need, void>, input?: () => Promise<Uint8Array | undefined>): Promise<void> {
     const { engine, channel, queue } = this.#inlineEngine();
     const take = async (): Promise<void> => {
-      const { entryPos, recordPos } = engine.slot;
+      const { entryPos, recordPos } = engine.batch.slot;
       await this.#intake.take(
         queue,
         channel.entries[0]!.subarray(0, entryPos),
@@ -243,7 +249,7 @@ export class CreatePipeline {
       else if (need === "data") engine.input = await input?.();
       else {
         const first = await this.#options.sink.reserveNonces(GRANT_BLOCKS);
-        engine.grantNonces(first, first + GRANT_BLOCKS);
+        engine.batch.grantNonces(first, first + GRANT_BLOCKS);
       }
       await this.#breathe();
     }
@@ -391,7 +397,7 @@ export class CreatePipeline {
 
   #spreadIndex(index: EngineSetup["index"]): void {
     this.#options.setup.index = index;
-    this.#inline?.engine.useIndex(index);
+    this.#inline?.engine.batch.useIndex(index);
     this.#threads?.tell({ index });
     leaveSharedTable(index);
   }
