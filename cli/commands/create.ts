@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
 import { S_IFREG } from "../../src/archive/constants.ts";
-import { Creator, checkArchiveName } from "../../src/archive/create.ts";
+import { Creator } from "../../src/archive/create.ts";
 import { slotBytes } from "../../src/archive/create-entry.ts";
 import type { Item } from "../../src/archive/item.ts";
+import { checkArchiveName } from "../../src/archive/manifest.ts";
 import { CreateThreads } from "../../src/archive/pipeline/create-threads.ts";
 import { ScanAhead } from "../../src/archive/pipeline/scan-ahead.ts";
 import { openCache } from "../../src/archive/session.ts";

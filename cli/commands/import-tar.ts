@@ -1,6 +1,6 @@
 // import-tar: a tar stream becomes an archive.
 import { ChunkStore } from "../../src/archive/chunk-store.ts";
-import { checkArchiveName } from "../../src/archive/create.ts";
+import { checkArchiveName } from "../../src/archive/manifest.ts";
 import { storedParams } from "../../src/archive/recreate.ts";
 import { openCache } from "../../src/archive/session.ts";
 import { Statistics } from "../../src/archive/stats.ts";

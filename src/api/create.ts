@@ -1,7 +1,7 @@
 // Making archives for the public API, of entries from anywhere and of files.
 import { ChunkStore } from "../archive/chunk-store.ts";
-import { Creator, checkArchiveName } from "../archive/create.ts";
-import type { Manifest } from "../archive/manifest.ts";
+import { Creator } from "../archive/create.ts";
+import { checkArchiveName, type Manifest } from "../archive/manifest.ts";
 import { cacheManifest, openCache } from "../archive/session.ts";
 import { Statistics } from "../archive/stats.ts";
 import { inodeKey } from "../archive/walker.ts";

@@ -99,6 +99,12 @@ export function slotBytes(chunker: ChunkerParams, compression: CompressionSpec):
   return Math.max(largestEntry(chunker, compression), 4 << 20);
 }
 
+/** Size of the pieces in which workers share large files: four of the largest chunks. The search for the end of one reads
+ *  a sixth of that. */
+export function pieceBytes(chunker: ChunkerParams): number {
+  return Math.min(Math.max(4 * largestChunk(chunker), 1 << 20), 64 << 20);
+}
+
 /** What a checkpoint keeps of an entry that is not in the item stream yet: part files with the chunks that are stored.
  *  `whole`: its chunks are referenced once more by the item that comes later, and not by the entry itself. */
 export function* partFiles(entry: Entry): Generator<{ part: Item; whole: boolean }> {

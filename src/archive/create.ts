@@ -5,7 +5,7 @@
 import type { FilesCache } from "../cache/files.ts";
 import { hasBoundaries } from "../chunker/index.ts";
 import { choose } from "../core/choose.ts";
-import { AlcoveError, backupOSError, CancelledByUser, FileChangedWarning } from "../errors.ts";
+import { backupOSError, CancelledByUser, FileChangedWarning } from "../errors.ts";
 import { fsEncode } from "../format/bytes.ts";
 import { normPath } from "../format/paths.ts";
 import { fs, libc, Stat } from "../runtime/index.ts";
@@ -18,10 +18,12 @@ import {
   newEntry,
   partFiles,
   pendingFile,
+  pieceBytes,
   slotBytes,
   statIfThere,
 } from "./create-entry.ts";
 import type { CreateOptions } from "./create-options.ts";
+import { EntryQueue } from "./entry-queue.ts";
 import type { ChunkRef, Item } from "./item.ts";
 import { ItemMaker } from "./item-maker.ts";
 import { knownFile } from "./known-files.ts";
@@ -58,10 +60,7 @@ export class Creator {
   readonly #options: CreateOptions;
   readonly #pipeline: CreatePipeline;
   readonly #collector: MetadataCollector;
-  readonly #queue: Entry[] = [];
-  #head = 0;
-  /** Entries of the queue, those of its runs included. */
-  #queued = 0;
+  readonly #queue = new EntryQueue();
   /** Unchanged files since the clock was last looked at. */
   #unclocked = 0;
   readonly #spareRuns: FileRun[] = [];
@@ -110,7 +109,7 @@ export class Creator {
         filesChanged: options.filesChanged,
         sparse: options.sparse ?? false,
         choice: choose(),
-        pieceBytes: options.workers > 1 && hasBoundaries(chunker) ? pieceBytes(largestChunk(chunker)) : 0,
+        pieceBytes: options.workers > 1 && hasBoundaries(chunker) ? pieceBytes(chunker) : 0,
         largestBlob: largestEntry(chunker, compression) - 1024,
         bufferBytes: Math.max(largestChunk(chunker) * 2 + 65536, 4 << 20),
       },
@@ -234,7 +233,7 @@ export class Creator {
     const file = pendingFile(item.path, { size: 0, ino: 0, mode: S_IFREG, ctimeSec: 0, ctimeNsec: 0 }, true);
     entry.file = file;
     await this.finish();
-    this.#push(entry);
+    this.#queue.push(entry);
     await this.#pipeline.stream(file, pieces);
     await this.finish();
   }
@@ -243,7 +242,7 @@ export class Creator {
   async finish(): Promise<void> {
     await this.#pipeline.drain();
     await this.#advance();
-    if (this.#head < this.#queue.length) throw new Error("create: the pipeline ended with files still open");
+    if (!this.#queue.isEmpty) throw new Error("create: the pipeline ended with files still open");
   }
 
   async close(): Promise<void> {
@@ -254,9 +253,9 @@ export class Creator {
   #allKnown(items: Uint8Array, count: number, reader: ScanReader): Promise<void> | undefined {
     const { onProgress } = this.#options;
     if (onProgress) this.#progress(reader.path);
-    if (this.#head === this.#queue.length) return this.#writer.addEncoded(items) ?? this.#maybeCheckpoint();
+    if (this.#queue.isEmpty) return this.#writer.addEncoded(items) ?? this.#maybeCheckpoint();
     this.#run().between(count).append(items);
-    this.#queued += count;
+    this.#queue.grewBy(count);
     return this.#afterQueued();
   }
 
@@ -264,7 +263,7 @@ export class Creator {
   #known(file: PlainFile, reader: ScanReader): Promise<void> | undefined {
     const { onProgress } = this.#options;
     if (onProgress) this.#progress(reader.path);
-    if (this.#head === this.#queue.length) {
+    if (this.#queue.isEmpty) {
       const wait = this.#writer.addPlain(file);
       // A look at the clock costs a tenth of all else.
       if (wait || ++this.#unclocked < UNCLOCKED_FILES) return wait;
@@ -272,7 +271,7 @@ export class Creator {
       return this.#maybeCheckpoint();
     }
     this.#run().between().plain(file);
-    this.#queued++;
+    this.#queue.grewBy(1);
     return this.#afterQueued();
   }
 
@@ -282,25 +281,20 @@ export class Creator {
     if (room) return room.then(() => this.#toRead(plain, reader));
     const run = this.#run();
     plain.addTo(run, this.#pipeline.job, reader);
-    this.#queued++;
+    this.#queue.grewBy(1);
     const sent = this.#pipeline.addedTo(run, reader.size);
     return sent ? sent.then(() => this.#makeRoom()) : this.#afterQueued();
   }
 
   /** The run at the end of the queue; a new one where the last entry is none that takes more. */
   #run(): FileRun {
-    const last = this.#queue[this.#queue.length - 1]?.run;
-    if (last?.takesMore) return last;
+    const open = this.#queue.openRun;
+    if (open) return open;
     const entry = newEntry("");
     const context = { files: this.#files!, stats: this.stats, collector: this.#collector };
     entry.run = this.#spareRuns.pop()?.reset() ?? new FileRun(context);
-    this.#push(entry);
-    return entry.run;
-  }
-
-  #push(entry: Entry): void {
     this.#queue.push(entry);
-    this.#queued++;
+    return entry.run;
   }
 
   #progress(path: string): void {
@@ -337,14 +331,14 @@ export class Creator {
     }
     // A directory, say: complete, and nothing will refer to it.
     if (this.#quiet && entry.item && !entry.file && !entry.master && entry.item.hardlink_master !== true) {
-      const last = this.#queue[this.#queue.length - 1]?.run;
-      if (last?.takesMore) {
-        last.between().encode(entry.item);
-        this.#queued++;
+      const run = this.#queue.openRun;
+      if (run) {
+        run.between().encode(entry.item);
+        this.#queue.grewBy(1);
         return this.#afterQueued();
       }
     }
-    this.#push(entry);
+    this.#queue.push(entry);
     const sent = entry.file && !entry.file.done ? this.#pipeline.submit(entry.file) : undefined;
     if (sent) return sent.then(() => this.#makeRoom());
     return this.#afterQueued();
@@ -352,12 +346,12 @@ export class Creator {
 
   /** Most entries leave at once: nothing waits before them. */
   #afterQueued(): Promise<void> | undefined {
-    return this.#queued > MAX_QUEUE ? this.#makeRoom() : this.#advance();
+    return this.#queue.count > MAX_QUEUE ? this.#makeRoom() : this.#advance();
   }
 
   async #makeRoom(): Promise<void> {
     await this.#advance();
-    while (this.#queued > MAX_QUEUE) {
+    while (this.#queue.count > MAX_QUEUE) {
       await this.#pipeline.flush(true);
       await this.#advance();
     }
@@ -382,22 +376,13 @@ export class Creator {
   /** Lets everything go that is complete, in order. A promise where something has to be waited for. */
   #advance(): Promise<void> | undefined {
     let any = false;
-    while (this.#head < this.#queue.length) {
-      const entry = this.#queue[this.#head]!;
+    for (let entry = this.#queue.first; entry; entry = this.#queue.first) {
       if (entry.file ? !entry.file.done : entry.run && !entry.run.isDone) break;
       if (wasRaced(entry)) return this.#again.entry(entry).then(() => this.#advance());
       if (entry.master?.failed && !entry.file) return this.#carry(entry).then(() => this.#advance());
       const wait = this.#finish(entry);
       any = true;
-      this.#head++;
-      this.#queued -= 1 + (entry.run?.count ?? 0);
-      if (this.#head === this.#queue.length) {
-        this.#queue.length = 0;
-        this.#head = 0;
-      } else if (this.#head >= 1024 && this.#head * 2 > this.#queue.length) {
-        this.#queue.splice(0, this.#head);
-        this.#head = 0;
-      }
+      this.#queue.shift();
       if (wait) return wait.then(() => this.#advance());
     }
     return any ? this.#maybeCheckpoint() : undefined;
@@ -405,10 +390,10 @@ export class Creator {
 
   /** Reads an entry's file before anything else. It is in the queue, where a checkpoint finds it. */
   async #readNow(entry: Entry): Promise<void> {
-    this.#queue.splice(this.#head, 0, entry);
-    await this.#pipeline.submit(entry.file!);
-    await this.#pipeline.drain();
-    this.#queue.splice(this.#head, 1);
+    await this.#queue.withFirst(entry, async () => {
+      await this.#pipeline.submit(entry.file!);
+      await this.#pipeline.drain();
+    });
   }
 
   /** A hard link whose first name could not be read carries the contents itself. */
@@ -506,8 +491,8 @@ export class Creator {
   async checkpoint(): Promise<void> {
     await this.#store.release(this.#pipeline.dropLoose());
     const twice: ChunkRef[] = [];
-    for (let i = this.#head; i < this.#queue.length; i++) {
-      for (const { part, whole } of partFiles(this.#queue[i]!)) {
+    for (const entry of this.#queue) {
+      for (const { part, whole } of partFiles(entry)) {
         await this.#writer.add(part);
         if (!whole) continue;
         twice.push(...part.chunks!);
@@ -527,15 +512,4 @@ export class Creator {
     await this.checkpoint();
     return true;
   }
-}
-
-/** Size of the pieces in which workers share large files: four of the largest chunks. The search for the end of one reads
- *  a sixth of that. */
-function pieceBytes(chunk: number): number {
-  return Math.min(Math.max(4 * chunk, 1 << 20), 64 << 20);
-}
-
-/** Refuses what cannot be an archive's name. */
-export function checkArchiveName(name: string): void {
-  if (name === "" || name.includes("/")) throw new AlcoveError(`"${name}" cannot be the name of an archive.`);
 }

@@ -231,3 +231,8 @@ export class Manifest {
     await this.objects.repository.put(MANIFEST_ID, await this.objects.pack(data));
   }
 }
+
+/** Refuses what cannot be an archive's name. */
+export function checkArchiveName(name: string): void {
+  if (name === "" || name.includes("/")) throw new AlcoveError(`"${name}" cannot be the name of an archive.`);
+}

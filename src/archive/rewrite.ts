@@ -3,8 +3,7 @@
 import { ArchiveAlreadyExists } from "../errors.ts";
 import type { Archive } from "./archive.ts";
 import type { ChunkStore } from "./chunk-store.ts";
-import { checkArchiveName } from "./create.ts";
-import type { Manifest } from "./manifest.ts";
+import { checkArchiveName, type Manifest } from "./manifest.ts";
 import { Statistics } from "./stats.ts";
 
 /** Writes an archive's metadata anew, authenticated. The caller writes the manifest and commits.
