@@ -7,6 +7,7 @@ export { blake2bSetKey, blake2b, blake2bMany, blake2bLanes } from "./blake2b";
 export { lz4Compress, lz4Decompress } from "./lz4";
 export { crc32 } from "./crc32";
 export { scanItems } from "./items";
+export { sumChunks } from "./sums";
 export { plainPaths, knownFiles, knownItems } from "./plain";
 export { xxh64, xxh64Init, xxh64Update, xxh64Digest } from "./xxh64";
 

@@ -3,6 +3,7 @@
 // (chunks.archive.d). A reference count that reached its maximum is never changed again. Borg's hashindex.pyx.
 
 import { DELETED, HashIndex, HashIndexError, MAX_VALUE } from "../core/hashindex.ts";
+import { loadCore } from "../core/index.ts";
 import { FileIntegrityError, IntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import type { Storage } from "../storage/types.ts";
@@ -139,12 +140,7 @@ export class ChunkIndex {
   }
 
   summarize(): ChunkSummary {
-    const { index } = this;
-    const sums = new Summary();
-    for (let slot = index.next(-1); slot >= 0; slot = index.next(slot)) {
-      sums.add(index.word(slot, 0), index.word(slot, 1), index.word(slot, 2), true);
-    }
-    return sums.result();
+    return summary(this.index);
   }
 
   #mustFind(id: Uint8Array, offset: number): number {
@@ -253,13 +249,7 @@ export class OwnReferences {
 
   /** Sums over the chunks referenced here, where unique means: by nothing else. */
   summarize(): ChunkSummary {
-    const master = this.#master;
-    const sums = new Summary();
-    for (let slot = 0; slot < this.#counts.length; slot++) {
-      const refs = this.#counts[slot]!;
-      if (refs > 0) sums.add(refs, master.word(slot, 1), master.word(slot, 2), refs === master.word(slot, 0));
-    }
-    return sums.result();
+    return summary(this.#master, this.#counts);
   }
 }
 
@@ -293,84 +283,34 @@ function idHex(id: Uint8Array, offset: number): string {
   return toHex(id.subarray(offset, offset + 32));
 }
 
-/** A sum that is exact however large it gets, and a plain number as long as it fits. */
-class Sum {
-  #small = 0;
-  #large = 0n;
-  /** @param n at most 2^53 */
-  add(n: number): void {
-    this.#small += n;
-    if (this.#small > 2 ** 52) {
-      this.#large += BigInt(this.#small);
-      this.#small = 0;
-    }
-  }
-  addProduct(n: number, times: number): void {
-    this.#large += BigInt(n) * BigInt(times);
-  }
-  get value(): number | bigint {
-    const exact = this.#large + BigInt(this.#small);
-    return exact <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(exact) : exact;
-  }
-}
+/** Buckets that the core adds up at a time. */
+const SUMMED = 1024;
+const SUMS = 6;
 
-/** What is summed plainly before it goes into an exact sum: at most 2^52 in all. */
-const BATCH = 512;
-const FEW_REFERENCES = 2048;
-
-/** Adds up entries one by one. */
-class Summary {
-  readonly #size = new Sum();
-  readonly #csize = new Sum();
-  readonly #uniqueSize = new Sum();
-  readonly #uniqueCsize = new Sum();
-  readonly #chunks = new Sum();
-  #uniqueChunks = 0;
-  // Of the batch at hand.
-  #n = 0;
-  #batchSize = 0;
-  #batchCsize = 0;
-  #batchUniqueSize = 0;
-  #batchUniqueCsize = 0;
-  #batchChunks = 0;
-
-  /** All 32-bit numbers. */
-  add(refs: number, size: number, csize: number, unique: boolean): void {
-    if (refs < FEW_REFERENCES) {
-      this.#batchSize += size * refs;
-      this.#batchCsize += csize * refs;
-    } else {
-      this.#size.addProduct(size, refs);
-      this.#csize.addProduct(csize, refs);
-    }
-    this.#batchChunks += refs;
-    if (unique) {
-      this.#uniqueChunks++;
-      this.#batchUniqueSize += size;
-      this.#batchUniqueCsize += csize;
-    }
-    if (++this.#n === BATCH) this.#flush();
+/** @param counts of the references that are meant, by slot; all there are without it */
+function summary(index: HashIndex, counts?: Uint32Array): ChunkSummary {
+  const core = loadCore();
+  const sums = core.stageRegion(SUMS * 8 + SUMMED * (BUCKET + 4));
+  const table = sums + SUMS * 8;
+  const meant = table + SUMMED * BUCKET;
+  const { u8, u32 } = core;
+  u8.fill(0, sums, table);
+  for (let slot = 0; slot < index.slots; slot += SUMMED) {
+    const n = Math.min(SUMMED, index.slots - slot);
+    u8.set(index.table(slot, n), table);
+    if (counts) u32.set(counts.subarray(slot, slot + n), meant / 4);
+    core.raw.sumChunks(table, n, counts ? meant : 0, sums);
   }
-
-  #flush(): void {
-    this.#size.add(this.#batchSize);
-    this.#csize.add(this.#batchCsize);
-    this.#uniqueSize.add(this.#batchUniqueSize);
-    this.#uniqueCsize.add(this.#batchUniqueCsize);
-    this.#chunks.add(this.#batchChunks);
-    this.#n = this.#batchSize = this.#batchCsize = this.#batchChunks = 0;
-    this.#batchUniqueSize = this.#batchUniqueCsize = 0;
-  }
-
-  result(): ChunkSummary {
-    this.#flush();
-    return {
-      totalSize: this.#size.value,
-      totalCsize: this.#csize.value,
-      uniqueSize: this.#uniqueSize.value,
-      uniqueCsize: this.#uniqueCsize.value,
-      totalUniqueChunks: this.#uniqueChunks,
-      totalChunks: this.#chunks.value,
-    };
-  }
+  const sum = (i: number): number | bigint => {
+    const n = new BigUint64Array(core.memory.buffer, sums, SUMS)[i]!;
+    return n <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(n) : n;
+  };
+  return {
+    totalSize: sum(0),
+    totalCsize: sum(1),
+    uniqueSize: sum(2),
+    uniqueCsize: sum(3),
+    totalUniqueChunks: Number(sum(5)),
+    totalChunks: sum(4),
+  };
 }

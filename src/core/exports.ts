@@ -26,6 +26,7 @@ export interface CoreExports {
   knownFiles(context: number, from: number): number;
   knownItems(context: number, from: number, to: number): number;
   scanItems(state: number, p: number, end: number, out: number, room: number): number;
+  sumChunks(p: number, n: number, counts: number, sums: number): void;
   xxh64(p: number, n: number, seed: bigint): bigint;
   xxh64Init(state: number, seed: bigint): void;
   xxh64Update(state: number, p: number, n: number): void;

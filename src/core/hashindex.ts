@@ -289,6 +289,11 @@ export class HashIndex {
     return -1;
   }
 
+  /** The bytes of `count` buckets from a slot on, as they are in the file: a view, valid until the next change. */
+  table(slot: number, count: number): Uint8Array {
+    return new Uint8Array(this.words.buffer, BODY + slot * this.stride * 4, count * this.stride * 4);
+  }
+
   /** The file's bytes in order, as views of the table: write them before the next change. First the 18-byte header. */
   *serialize(): Iterable<Uint8Array> {
     const buffer = this.words.buffer;
