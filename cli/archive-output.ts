@@ -4,6 +4,7 @@ import { archiveStatistics } from "../src/archive/archive-stats.ts";
 import type { Manifest } from "../src/archive/manifest.ts";
 import type { Statistics } from "../src/archive/stats.ts";
 import type { ArchiveWriter } from "../src/archive/writer.ts";
+import type { ArchiveSizes } from "../src/cache/archive-sizes.ts";
 import type { ChunkIndex, ChunkSummary } from "../src/cache/chunks.ts";
 import { toHex } from "../src/format/bytes.ts";
 import { formatDuration, formatTime, parseTimestamp, toLocalIso } from "../src/format/time.ts";
@@ -36,13 +37,14 @@ export interface RepositoryTotals extends ChunkSummary {
  */
 export async function repositoryTotals(
   manifest: Manifest,
-  cache: { readonly chunks: ChunkIndex; readonly path?: string },
+  cache: { readonly chunks: ChunkIndex; readonly path?: string; readonly sizes?: ArchiveSizes },
   parts = false,
 ): Promise<RepositoryTotals> {
   let totalSize = 0;
   let totalCsize = 0;
   for (const info of manifest.archives.values()) {
-    const stats = await archiveStatistics(await Archive.load(manifest, info.id), undefined, { parts });
+    const archive = await Archive.load(manifest, info.id);
+    const stats = await archiveStatistics(archive, undefined, { parts, sizes: cache.sizes });
     totalSize += stats.osize;
     totalCsize += stats.csize;
   }

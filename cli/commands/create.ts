@@ -161,7 +161,7 @@ async function backUp(
   args: Args,
   ctx: Context,
   { manifest, repository }: OpenedManifest,
-  cache: Pick<Cache, "chunks" | "files" | "commit" | "beginTxn">,
+  cache: Pick<Cache, "chunks" | "files" | "commit" | "beginTxn"> & { sizes?: Cache["sizes"] },
   paths: readonly string[],
   walk: WalkOptions,
   begun: Begun,
@@ -262,6 +262,8 @@ async function backUp(
     comment: args.text("comment") ?? "",
     ...(timestamp === undefined ? {} : { timestamp }),
   });
+  // Nobody else refers to what is new: info need not count it.
+  cache.sizes?.setDeduplicated(writer.id, store.stats.usize);
   const wanted = args.flag("json") || args.flag("stats");
   const totals = wanted && !args.flag("quick-stats") ? await repositoryTotals(manifest, cache) : undefined;
   if (args.flag("json")) ctx.printJson(archiveDocument(ctx, manifest, writer, totals));

@@ -56,6 +56,7 @@ async function archives(args: Args, ctx: Context, { manifest }: OpenedManifest, 
     const progress = ctx.percent("archive.calc_stats", `Calculating statistics for archive ${name}`);
     const stats = await archiveStatistics(archive, cache.chunks, {
       parts,
+      sizes: cache.sizes,
       progress: (done, total) => progress.show(done, total),
     });
     progress.finish();

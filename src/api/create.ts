@@ -92,6 +92,7 @@ async function making(
       comment: options.comment ?? "",
       ...(options.timestamp ? { timestamp: options.timestamp.getTime() * 1000 } : {}),
     });
+    cache.sizes.setDeduplicated(writer.id, store.stats.usize);
     return totals(store.stats);
   } finally {
     cache.close();

@@ -1,6 +1,7 @@
 // The metadata object of an archive (Borg's ArchiveItem): name, times, who made it and how, and the ids of the
 // chunks of its item stream. Keys unknown to this program are kept when an archive is renamed.
 
+import type { ArchiveTotals } from "../cache/archive-sizes.ts";
 import type { Metadata } from "../crypto/tam.ts";
 import { IntegrityError } from "../errors.ts";
 import { fsDecode } from "../format/bytes.ts";
@@ -27,16 +28,6 @@ export interface ArchiveMetadata {
   recreateCmdline: string[] | undefined;
   /** The whole of it as stored, for rewriting. */
   raw: Metadata;
-}
-
-/** Sizes in bytes of the files of an archive; *Parts count checkpoint part files. */
-export interface ArchiveTotals {
-  size: number;
-  csize: number;
-  nfiles: number;
-  sizeParts: number;
-  csizeParts: number;
-  nfilesParts: number;
 }
 
 /** @throws IntegrityError if a required key is missing or of the wrong type */

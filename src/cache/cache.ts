@@ -7,11 +7,12 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { loadCore } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
-import { FileIntegrityError } from "../errors.ts";
+import { describeSystemError, FileIntegrityError } from "../errors.ts";
 import { toHex } from "../format/bytes.ts";
 import type { AttributeSight } from "../runtime/attribute-sight.ts";
 import { removeTemporaries } from "../storage/atomic.ts";
 import type { Storage } from "../storage/types.ts";
+import { ArchiveSizes } from "./archive-sizes.ts";
 import { bareMarks } from "./bare-files.ts";
 import { ChunkIndex } from "./chunks.ts";
 import { CacheConfig, type CacheManifest } from "./config.ts";
@@ -45,6 +46,8 @@ export interface CacheOptions {
 export class Cache {
   readonly config: CacheConfig;
   readonly security: SecurityManager;
+  /** Sizes of archives that were counted before, with the manifest that the cache is in step with. */
+  readonly sizes: ArchiveSizes;
   /** References of all archives. Replaced by rollback and sync. */
   chunks = new ChunkIndex();
   /** Undefined where the files cache is disabled. */
@@ -71,6 +74,7 @@ export class Cache {
     const { path, lockWait } = options;
     this.config = new CacheConfig(environment, repository, { path, lockWait });
     this.security = new SecurityManager(repository, environment);
+    this.sizes = new ArchiveSizes(this.config.files, () => this.config.manifestId);
   }
 
   /** Opens the cache, making it if there is none, after the security checks; in step with the manifest afterwards.
@@ -178,7 +182,15 @@ export class Cache {
   /** Releases the lock. What was not committed is gone. Idempotent. */
   close(): void {
     this.files?.close();
-    this.config.close();
+    try {
+      this.sizes.save();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+      const why = describeSystemError(error as NodeJS.ErrnoException);
+      this.#environment.log("warning", `The cache cannot keep what was counted: ${why}`);
+    } finally {
+      this.config.close();
+    }
   }
 
   async #start(manifest: CacheManifest, options: CacheOptions): Promise<void> {
