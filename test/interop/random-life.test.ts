@@ -109,6 +109,7 @@ class Life {
   readonly #log: string[] = [];
   readonly turns: Record<string, number> = {};
   compared = 0;
+  #last = { who: "", base: "" };
   #hours = 0;
   #created = 0;
   #files = 0;
@@ -175,6 +176,24 @@ class Life {
     const options = ["--chunker-params", CHUNKER, ...dice.one([[], ["-C", "none"], ["-C", "zlib,6"]])];
     await this.#both(["create", "--timestamp", time, ...options, `REPO::${name}`, "src"]);
     this.#archives.set(name, snapshot(this.box.dir));
+    if (this.#last.who === "alcove") await this.#compareDeduplicated(name, this.#last.base);
+  }
+
+  /** What create has told info of an archive is what info counts. */
+  async #compareDeduplicated(name: string, base: string): Promise<void> {
+    const size = async (): Promise<number> => {
+      const argv = ["info", "--json", `${this.box.path("repo")}::${name}`];
+      const done = await this.#programs["alcove"]!(argv, {
+        cwd: this.box.dir,
+        env: { BORG_BASE_DIR: base },
+      });
+      return JSON.parse(this.#ok(done).stdout).archives[0].stats.deduplicated_size;
+    };
+    const told = await size();
+    const caches = join(base, ".cache/borg");
+    for (const id of readdirSync(caches).filter((n) => n !== "CACHEDIR.TAG"))
+      rmSync(join(caches, id, "alcove-deduplicated"));
+    expect(told, this.#log.join("\n")).toBe(await size());
   }
 
   async #prune(): Promise<void> {
@@ -287,6 +306,7 @@ class Life {
   async #on(who: string, argv: readonly string[], cwd = this.box.dir): Promise<Result> {
     const base = this.box.path(this.#dice.one(["computer-1", "computer-2"]));
     this.#log.push(`${who} on ${base.slice(-1)}: ${argv.join(" ")}`);
+    this.#last = { who, base };
     this.turns[who] = (this.turns[who] ?? 0) + 1;
     const repo = this.box.path("repo");
     const full = argv.map((a) => a.replace("REPO", repo));
