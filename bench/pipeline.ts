@@ -150,6 +150,8 @@ async function run(corpus: Corpus, mode: string, round: number): Promise<void> {
     rmSync(out, { recursive: true, force: true });
     await step(key, name, ["list", "REPO::three"], work);
     await step(key, name, ["info", "REPO::three"], work);
+    // What create has counted is known of the newest archive only.
+    await step(key, name, ["info", "REPO::two"], work, "info, older archive");
     await step(key, name, ["check", "REPO"], work);
     await step(key, name, ["check", "--verify-data", "REPO"], work, "check --verify-data");
     await step(key, name, ["delete", "REPO::one"], work);

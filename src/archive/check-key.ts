@@ -11,8 +11,12 @@ import { MANIFEST_ID } from "./manifest.ts";
 import type { Objects } from "./objects.ts";
 import { makeObjects } from "./session.ts";
 
-/** Objects looked at to find out what kind of key the repository has. */
+/** Objects looked at to find out what kind of key the repository has: so many, or as many as have so many bytes, but some. */
 const KEY_SAMPLE = 99;
+const SAMPLE_BYTES = 16 << 20;
+const FEWEST_SAMPLES = 9;
+/** Bytes of an object from which on its envelope is complete: type, MAC and counter. */
+const COMPLETE = 41;
 
 /** Every id of an index, the manifest's first: it is the object that names the key's last counter. */
 export function* indexIds(index: HashIndex): Generator<Uint8Array> {
@@ -34,24 +38,26 @@ export async function openCheckedObjects(
   environment: Environment,
   core: Core,
 ): Promise<Objects> {
-  const byType = new Map<number, Uint8Array[]>();
+  // Of each type how many there are, and the first that is complete, else the longest. The manifest is the first of all, if it
+  // is sound: its counters are the latest.
+  const byType = new Map<number, { count: number; sample: Uint8Array }>();
   let tried = 0;
+  let bytes = 0;
   for (const id of ids) {
-    if (tried++ === KEY_SAMPLE) break;
+    if (tried === KEY_SAMPLE || (tried >= FEWEST_SAMPLES && bytes >= SAMPLE_BYTES)) break;
+    tried++;
     try {
       const blob = await repository.get(id);
       if (blob.length === 0) continue;
-      const samples = byType.get(blob[0]!);
-      if (samples) samples.push(blob);
-      else byType.set(blob[0]!, [blob]);
+      bytes += blob.length;
+      const known = byType.get(blob[0]!);
+      const better = !known || Math.min(blob.length, COMPLETE) > Math.min(known.sample.length, COMPLETE);
+      byType.set(blob[0]!, { count: (known?.count ?? 0) + 1, sample: better ? blob : known.sample });
     } catch (e) {
       if (!(e instanceof IntegrityError) && !(e instanceof ObjectNotFound)) throw e;
     }
   }
-  const [samples] = [...byType.values()].sort((a, b) => b.length - a.length);
-  if (!samples) throw new IntegrityError("No object can be read that tells which key the repository has.");
-  // The manifest is the first, if it is sound: its counters are the latest.
-  const longest =
-    samples[0]!.length > 40 ? samples[0]! : samples.reduce((a, b) => (b.length > a.length ? b : a));
-  return makeObjects(repository, await openKey(repository, longest, environment, core), core);
+  const [most] = [...byType.values()].sort((a, b) => b.count - a.count);
+  if (!most) throw new IntegrityError("No object can be read that tells which key the repository has.");
+  return makeObjects(repository, await openKey(repository, most.sample, environment, core), core);
 }

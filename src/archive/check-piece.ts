@@ -20,10 +20,10 @@ import {
   u32,
 } from "../repository/entry.ts";
 import { crc32 } from "../runtime/crc32.ts";
-import { releaseBuffer } from "../runtime/heap.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import { BatchVerifier, WINDOW_BYTES, windowOf } from "./check-batch.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
+import { LargeOpener } from "./large-opener.ts";
 import { SegmentObjects } from "./segment-objects.ts";
 
 /** Read at a time, where no object is larger: fits the processor's cache. */
@@ -61,7 +61,7 @@ export function isManifest(id: Uint8Array): boolean {
 export class PieceVerifier {
   readonly #core: Core;
   readonly #window: number;
-  readonly #verify: { sealer: Sealer; codec: Compressor; batch: BatchVerifier } | undefined;
+  readonly #verify: { sealer: Sealer; codec: Compressor; large: LargeOpener; batch: BatchVerifier } | undefined;
   readonly #segments = new SegmentObjects();
   #fd = -1;
   #file = "";
@@ -78,7 +78,8 @@ export class PieceVerifier {
     if (material) {
       const codec = createCompressor(defaultCompression, core);
       const batch = new BatchVerifier(material, core, codec);
-      this.#verify = { sealer: new Sealer(material, core), codec, batch };
+      const large = new LargeOpener(material, core);
+      this.#verify = { sealer: new Sealer(material, core), codec, large, batch };
       this.#window = batch.window;
     } else this.#window = windowOf(core);
   }
@@ -233,15 +234,12 @@ export class PieceVerifier {
   }
 
   #single({ file }: Piece, offset: number, id: Uint8Array, result: PieceResult): void {
-    const { sealer, codec } = this.#verify!;
+    const { sealer, codec, large } = this.#verify!;
     try {
       const stored = this.#segments.read({ id, file, offset, size: 0 });
-      const packed = sealer.open(stored, id);
-      const data = codec.decompress(packed, MAX_DATA_SIZE);
       // The manifest's id is no hash.
-      if (!isManifest(id)) sealer.checkId(id, data);
-      releaseBuffer(data);
-      releaseBuffer(packed);
+      if (isManifest(id)) codec.decompress(sealer.open(stored, id), MAX_DATA_SIZE);
+      else large.open(stored, id);
     } catch (e) {
       const missing = (e as NodeJS.ErrnoException).code === "ENOENT";
       if (!(e instanceof IntegrityError) && !missing) throw e;
