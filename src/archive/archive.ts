@@ -14,6 +14,8 @@ export interface ItemOptions {
   parts?: boolean;
   /** Decode these fields only (path is always there). */
   wanted?: Wanted;
+  /** Items have their encoded form, too. */
+  encoded?: boolean;
   /** Called with each chunk of the stream that is done, of how many. */
   progress?: (done: number, total: number) => void;
 }
@@ -85,8 +87,13 @@ export class Archive {
     let done = 0;
     for await (const decoder of this.decoders(wanted)) {
       const batch: Item[] = [];
-      for (let item = decoder.next(); item; item = decoder.next()) {
+      // One copy for all items of the batch.
+      const encoded = options.encoded ? decoder.bytes.slice() : undefined;
+      for (let from = decoder.position; ; from = decoder.position) {
+        const item = decoder.next();
+        if (!item) break;
         if (item.part !== undefined && !options.parts) continue;
+        if (encoded) item.encoded = encoded.subarray(from, decoder.position);
         batch.push(item);
       }
       options.progress?.(++done, total);

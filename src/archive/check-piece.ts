@@ -61,7 +61,9 @@ export function isManifest(id: Uint8Array): boolean {
 export class PieceVerifier {
   readonly #core: Core;
   readonly #window: number;
-  readonly #verify: { sealer: Sealer; codec: Compressor; large: LargeOpener; batch: BatchVerifier } | undefined;
+  readonly #verify:
+    | { sealer: Sealer; codec: Compressor; large: LargeOpener; batch: BatchVerifier }
+    | undefined;
   readonly #segments = new SegmentObjects();
   #fd = -1;
   #file = "";

@@ -2,19 +2,19 @@
 // of a local repository read its segments by themselves, so contents do not pass through the main thread; of a remote
 // one they get what was fetched, still sealed, for files that are small. Large ones are written in this thread.
 import { coreModule } from "../core/index.ts";
-import { AlcoveError, type AlcoveWarning, errorFromRemote } from "../errors.ts";
+import { AlcoveError, type AlcoveWarning } from "../errors.ts";
 import type { Repository } from "../repository/types.ts";
+import { BatchWriter, received, type WorkerBatch, type WorkerResult } from "./extract-batch.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
 import type { ExtractTree } from "./extract-tree.ts";
-import type { Item } from "./item.ts";
+import type { ChunkRef, Item } from "./item.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import type { Objects } from "./objects.ts";
 import { startThread, type Thread } from "./pipeline/threads.ts";
 import { problemWarning } from "./restore-warnings.ts";
-import type { ObjectLocation } from "./segment-objects.ts";
 
-/** Told of each file, whatever became of it; `path` is the item's place in the target. */
-export type FileDone = (item: Item, bytes: number, warnings: AlcoveWarning[]) => void;
+/** Told of each file, whatever became of it; `path` is where it was extracted to. */
+export type FileDone = (path: string, bytes: number, warnings: readonly AlcoveWarning[]) => void;
 
 export interface FileLane {
   /** Takes a file whose parent exists; may wait for room. Throws what ended the extraction (damaged data, lost
@@ -68,7 +68,7 @@ export class InlineLane implements FileLane {
       }
       this.#warnings.push(...file.finish());
     } finally {
-      this.#done(item, bytes, this.#warnings);
+      this.#done(item.path, bytes, this.#warnings);
     }
   }
 
@@ -97,36 +97,7 @@ interface AnnouncingRepository {
   arrived(id: Uint8Array): Uint8Array | undefined;
 }
 
-/** What a worker is given of a file. */
-export interface WorkerFile {
-  item: Item;
-  /** The contents: where they are, or the sizes of the sealed objects, which the batch has. */
-  locations: ObjectLocation[];
-  sealed?: number[];
-}
-export interface SealedObject {
-  id: Uint8Array;
-  blob: Uint8Array;
-}
-export interface WorkerBatch {
-  batch: number;
-  files: WorkerFile[];
-  /** Of a remote repository: every sealed object behind its id of 32 bytes, in order. One buffer that is handed over:
-   *  a message with a buffer for each object took longer than to receive them. */
-  objects?: ArrayBuffer;
-}
-export interface WorkerResult {
-  batch: number;
-  files: { bytes: number; warnings: SentError[] }[];
-  failure?: SentError;
-}
-export interface SentError {
-  msgid: string;
-  args: readonly unknown[];
-  message: string;
-}
-
-const BATCH_FILES = 64;
+const BATCH_FILES = 256;
 const BATCH_BYTES = 4 << 20;
 const BATCHES_PER_WORKER = 3;
 /** Of a remote repository, before another worker is started: opening and writing small files takes less than to
@@ -165,19 +136,24 @@ export class RemoteLanes implements FileLane {
   }
 }
 
+interface LaneOptions {
+  workers: number;
+  /** Whether paths may differ from those of the items. */
+  renames: boolean;
+  done: FileDone;
+}
+
 /** Writes in worker threads. */
 export class ExtractLanes implements FileLane {
   readonly #repository: LocatingRepository;
   readonly #objects: Objects;
-  readonly #done: FileDone;
+  readonly #options: LaneOptions;
   readonly #start: () => void;
-  readonly #workers: number;
-  readonly #threads: { thread: Thread; load: number; bytes: number }[] = [];
-  readonly #open = new Map<number, { files: Item[]; lane: number; bytes: number }>();
-  #batch: WorkerFile[] = [];
-  #items: Item[] = [];
-  /** Objects of the batch and their ids, by turns. */
-  #fetched: Uint8Array[] = [];
+  /** Each with the segments that it has been told of. */
+  readonly #threads: { thread: Thread; load: number; bytes: number; told: Set<number> }[] = [];
+  readonly #open = new Map<number, { paths: string[]; bytes: number }>();
+  readonly #batch = new BatchWriter();
+  #paths: string[] = [];
   #bytes = 0;
   #next = 0;
   #failure: Error | undefined;
@@ -187,12 +163,11 @@ export class ExtractLanes implements FileLane {
     return workers > 0 && (objects.repository.isRemote || "objectLocation" in objects.repository);
   }
 
-  constructor(objects: Objects, root: string, options: FileOptions, workers: number, done: FileDone) {
+  constructor(objects: Objects, root: string, options: FileOptions, lanes: LaneOptions) {
     this.#objects = objects;
     this.#repository = objects.repository as unknown as LocatingRepository;
-    this.#done = done;
+    this.#options = lanes;
     const data = { material: objects.key.material, module: coreModule(), root, options };
-    this.#workers = workers;
     this.#start = () => {
       const i = this.#threads.length;
       const thread = startThread(
@@ -200,70 +175,44 @@ export class ExtractLanes implements FileLane {
         (e) => this.#fail(e),
         (m) => this.#result(i, m as WorkerResult),
       );
-      this.#threads.push({ thread, load: 0, bytes: 0 });
+      this.#threads.push({ thread, load: 0, bytes: 0, told: new Set() });
     };
     // What comes over a link may be too little for all of them, or too large for any.
-    if (!objects.repository.isRemote) while (this.#threads.length < workers) this.#start();
+    if (!objects.repository.isRemote) while (this.#threads.length < lanes.workers) this.#start();
   }
 
+  /** @param item with its encoded form */
   async write(item: Item): Promise<void> {
-    const { isRemote } = this.#objects.repository;
-    const locations = isRemote ? [] : await this.#locations(item);
-    const sealed = isRemote ? { sealed: await this.#fetch(item) } : {};
-    this.#batch.push({
-      item: { ...item, chunks: undefined, chunks_healthy: item.chunks_healthy && [] },
-      locations,
-      ...sealed,
-    });
-    this.#items.push(item);
-    if (this.#batch.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
+    const { path, encoded, chunks = [] } = item;
+    this.#batch.file(encoded!, this.#options.renames ? path : undefined);
+    this.#paths.push(path);
+    if (this.#objects.repository.isRemote) await this.#fetch(chunks);
+    else for (const c of chunks) if (!this.#locate(c)) await this.#missing(c);
+    if (this.#paths.length >= BATCH_FILES || this.#bytes >= BATCH_BYTES) await this.#send();
   }
 
-  async #fetch(item: Item): Promise<number[]> {
-    const chunks = item.chunks ?? [];
-    const sizes: number[] = [];
-    if (chunks.length === 0) return sizes;
+  async #fetch(chunks: readonly ChunkRef[]): Promise<void> {
     const repository = this.#objects.repository as Repository & Partial<AnnouncingRepository>;
     for (const { id } of chunks) {
       let blob = repository.arrived?.(id);
       if (!blob) for await (const got of repository.getMany([id], { preloaded: true })) blob = got;
-      this.#fetched.push(id, blob!);
-      sizes.push(blob!.length);
+      this.#batch.sealed(id, blob!);
       this.#bytes += blob!.length;
     }
-    return sizes;
   }
 
-  /** The objects of the batch as one buffer. */
-  #gathered(): ArrayBuffer {
-    const whole = new Uint8Array(this.#fetched.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const piece of this.#fetched) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
-    this.#fetched = [];
-    return whole.buffer;
+  #locate(c: ChunkRef): boolean {
+    const at = this.#repository.objectLocation(c.id);
+    if (!at) return false;
+    this.#batch.located(c, at.segment, at.offset);
+    this.#bytes += c.csize;
+    return true;
   }
 
-  async #locations(item: Item): Promise<ObjectLocation[]> {
-    const locations: ObjectLocation[] = [];
-    for (const c of item.chunks ?? []) {
-      const at = this.#repository.objectLocation(c.id);
-      // A chunk that is not there is reported as the repository reports it.
-      if (!at) {
-        await this.#objects.repository.get(c.id);
-        throw new AlcoveError("extract: an object was found that had no location");
-      }
-      locations.push({
-        id: c.id,
-        file: this.#repository.segmentPath(at.segment),
-        offset: at.offset,
-        size: c.size,
-      });
-      this.#bytes += c.csize;
-    }
-    return locations;
+  /** A chunk that is not there is reported as the repository reports it. */
+  async #missing({ id }: ChunkRef): Promise<never> {
+    await this.#objects.repository.get(id);
+    throw new AlcoveError("extract: an object was found that had no location");
   }
 
   async drain(): Promise<void> {
@@ -278,7 +227,7 @@ export class ExtractLanes implements FileLane {
   }
 
   async #send(): Promise<void> {
-    if (this.#batch.length === 0) return;
+    if (this.#paths.length === 0) return;
     let lane = this.#idlest();
     while (!this.#room(lane)) {
       await this.#wait();
@@ -286,16 +235,21 @@ export class ExtractLanes implements FileLane {
     }
     if (this.#failure) throw this.#failure;
     const batch = this.#next++;
-    this.#open.set(batch, { files: this.#items, lane, bytes: this.#bytes });
-    this.#threads[lane]!.load++;
-    this.#threads[lane]!.bytes += this.#bytes;
-    const message: WorkerBatch = { batch, files: this.#batch };
-    if (this.#fetched.length > 0) {
-      const objects = this.#gathered();
-      this.#threads[lane]!.thread.post({ ...message, objects }, [objects]);
-    } else this.#threads[lane]!.thread.post(message);
-    this.#batch = [];
-    this.#items = [];
+    const bytes = this.#bytes;
+    this.#open.set(batch, { paths: this.#paths, bytes });
+    const to = this.#threads[lane]!;
+    to.load++;
+    to.bytes += bytes;
+    const segments: [number, string][] = [];
+    for (const segment of this.#batch.segments) {
+      if (to.told.has(segment)) continue;
+      to.told.add(segment);
+      segments.push([segment, this.#repository.segmentPath(segment)]);
+    }
+    const sealed = this.#objects.repository.isRemote;
+    const message: WorkerBatch = { ...this.#batch.take(), batch, sealed, segments };
+    to.thread.post(message, [message.items, message.objects]);
+    this.#paths = [];
     this.#bytes = 0;
   }
 
@@ -311,7 +265,7 @@ export class ExtractLanes implements FileLane {
     let best = 0;
     for (let i = 1; i < this.#threads.length; i++)
       if (this.#threads[i]!.load < this.#threads[best]!.load) best = i;
-    if (this.#room(best) || this.#threads.length >= this.#workers) return best;
+    if (this.#room(best) || this.#threads.length >= this.#options.workers) return best;
     this.#start();
     return this.#threads.length - 1;
   }
@@ -340,18 +294,15 @@ export class ExtractLanes implements FileLane {
     this.#open.delete(result.batch);
     this.#threads[lane]!.load--;
     this.#threads[lane]!.bytes -= open.bytes;
-    result.files.forEach(({ bytes, warnings }, i) => {
-      this.#done(
-        open.files[i]!,
-        bytes,
-        warnings.map((w) => received(w) as AlcoveWarning),
-      );
-    });
+    const warnings = new Map<number, AlcoveWarning[]>();
+    for (const { file, warning } of result.warnings) {
+      const others = warnings.get(file);
+      if (others) others.push(received(warning) as AlcoveWarning);
+      else warnings.set(file, [received(warning) as AlcoveWarning]);
+    }
+    for (const [i, bytes] of result.bytes.entries())
+      this.#options.done(open.paths[i]!, bytes, warnings.get(i) ?? []);
     if (result.failure) this.#failure ??= received(result.failure);
     this.#wake();
   }
-}
-
-function received({ msgid, args, message }: SentError): Error {
-  return errorFromRemote(msgid, args) ?? new AlcoveError(message, msgid);
 }

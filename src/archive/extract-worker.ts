@@ -4,12 +4,20 @@ import type { MessagePort } from "node:worker_threads";
 import { prepareCodecs } from "../compress/index.ts";
 import { loadCore } from "../core/index.ts";
 import type { KeyMaterial } from "../crypto/material.ts";
-import { AlcoveError, AlcoveWarning, backupOSError } from "../errors.ts";
+import { AlcoveError, AlcoveWarning } from "../errors.ts";
 import { BatchOpener } from "./batch-opener.ts";
+import {
+  ID_BYTES,
+  LOCATED_BYTES,
+  SEALED_HEADER,
+  sent,
+  type WorkerBatch,
+  type WorkerResult,
+} from "./extract-batch.ts";
 import { ExtractedFile, type FileOptions } from "./extract-file.ts";
-import type { SealedObject, SentError, WorkerBatch, WorkerResult } from "./extract-lanes.ts";
 import { ExtractTree } from "./extract-tree.ts";
 import type { Item } from "./item.ts";
+import { ItemDecoder } from "./item-decoder.ts";
 import { LargeOpener } from "./large-opener.ts";
 import { MetadataRestorer } from "./metadata-restore.ts";
 import { problemWarning } from "./restore-warnings.ts";
@@ -27,19 +35,32 @@ export interface ExtractWorkerData {
 const BATCH_OBJECTS = 64;
 const BATCH_BYTES = 512 << 10;
 
-/** An object of a message: at hand, or where it lies. `size` in bytes, of what is known of it. */
-type StoredObject = (SealedObject & { size: number }) | ObjectLocation;
+/** What of an item makes its file. */
+const WANTED = new Set<string>([
+  ...["mode", "uid", "gid", "user", "group", "mtime", "atime", "birthtime", "size", "chunks_healthy"],
+  ...["bsdflags", "xattrs", "acl_access", "acl_default", "acl_extended", "acl_nfs4"],
+]);
 
-function storedObjects({ files, objects }: WorkerBatch): StoredObject[] {
+/** An object of a batch: at hand, or where it lies. `size` in bytes, of what is known of it. */
+type StoredObject = { id: Uint8Array; blob: Uint8Array; size: number } | ObjectLocation;
+
+function storedObjects(
+  { objects, sealed }: WorkerBatch,
+  segments: ReadonlyMap<number, string>,
+): StoredObject[] {
+  const view = new DataView(objects);
   const out: StoredObject[] = [];
-  let at = 0;
-  for (const { sealed, locations } of files) {
-    for (const size of sealed ?? []) {
-      const id = new Uint8Array(objects!, at, 32);
-      out.push({ id, blob: new Uint8Array(objects!, at + 32, size), size });
-      at += 32 + size;
+  for (let at = 0; at < objects.byteLength; ) {
+    const id = new Uint8Array(objects, at, ID_BYTES);
+    const size = view.getUint32(at + ID_BYTES);
+    if (sealed) {
+      out.push({ id, blob: new Uint8Array(objects, at + SEALED_HEADER, size), size });
+      at += SEALED_HEADER + size;
+    } else {
+      const segment = view.getUint32(at + ID_BYTES + 4);
+      out.push({ id, file: segments.get(segment)!, offset: view.getUint32(at + ID_BYTES + 8), size });
+      at += LOCATED_BYTES;
     }
-    if (!sealed) out.push(...locations);
   }
   return out;
 }
@@ -50,6 +71,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   const core = loadCore(data.module);
   const large = new LargeOpener(data.material, core);
   const segments = new SegmentObjects();
+  const files = new Map<number, string>();
   const tree = new ExtractTree(data.root);
   let warnings: AlcoveWarning[] = [];
   let current = "";
@@ -74,8 +96,8 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
     plainLength[n] = length;
   };
 
-  const blobOf = (object: StoredObject): Uint8Array =>
-    "blob" in object ? object.blob : tree.withDescriptor(() => segments.read(object));
+  const blobOf = (object: StoredObject, verify = true): Uint8Array =>
+    "blob" in object ? object.blob : tree.withDescriptor(() => segments.read(object, verify));
   /** Opens the next small objects together. What cannot be read or opened so is tried by itself when its file has its
    *  turn: the error is that file's then. */
   const openNext = (): void => {
@@ -94,7 +116,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
       for (const object of some) {
         let blob: Uint8Array | undefined;
         try {
-          blob = blobOf(object);
+          blob = blobOf(object, false);
         } catch (e) {
           if (!(e instanceof AlcoveError) && !(e as NodeJS.ErrnoException).code) throw e;
         }
@@ -122,7 +144,7 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
   };
 
   /** @param from, to its objects */
-  const write = (item: Item, from: number, to: number): { bytes: number; warnings: SentError[] } => {
+  const write = (item: Item, from: number, to: number): number => {
     let bytes = 0;
     warnings = [];
     current = item.path;
@@ -138,11 +160,11 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
         throw file.abort(e);
       }
       warnings.push(...file.finish());
-      return { bytes, warnings: warnings.map(sent) };
     } catch (e) {
-      if (e instanceof AlcoveWarning) return { bytes, warnings: [sent(e)] };
-      throw e;
+      if (!(e instanceof AlcoveWarning)) throw e;
+      warnings = [e];
     }
+    return bytes;
   };
 
   await new Promise<void>((resolve) => {
@@ -154,27 +176,37 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
         resolve();
         return;
       }
-      if (!("files" in message)) return;
-      const result: WorkerResult = { batch: message.batch, files: [] };
-      objects = storedObjects(message);
+      if (!("items" in message)) return;
+      for (const [segment, file] of message.segments) files.set(segment, file);
+      const result: WorkerResult = { batch: message.batch, bytes: [], warnings: [] };
+      const tell = (file: number): void => {
+        for (const w of warnings) result.warnings.push({ file, warning: sent(w) });
+        warnings = [];
+      };
+      const paths = new Map(message.paths);
+      objects = storedObjects(message, files);
       openFrom = openTo = 0;
+      const decoder = new ItemDecoder(WANTED);
+      decoder.feed(new Uint8Array(message.items));
       let from = 0;
-      for (const { item, locations, sealed } of message.files) {
-        const to = from + (sealed ?? locations).length;
+      for (const [i, count] of message.counts.entries()) {
+        const item = decoder.next()!;
+        item.path = paths.get(i) ?? item.path;
         try {
-          result.files.push(write(item, from, to));
+          result.bytes.push(write(item, from, from + count));
         } catch (e) {
           result.failure = sent(e as Error);
           break;
         }
-        from = to;
+        tell(i);
+        from += count;
       }
       objects = [];
       warnings = [];
       current = "";
       restorer.flush();
       // What only the tools say, after the batch: it belongs to one of its files.
-      result.files.at(-1)?.warnings.push(...warnings.map(sent));
+      if (result.bytes.length > 0) tell(result.bytes.length - 1);
       port.postMessage(result);
     });
   });
@@ -184,10 +216,4 @@ export async function runExtractWorker(data: ExtractWorkerData, port: MessagePor
 function endPort(port: MessagePort): void {
   if (typeof port.close === "function") port.close();
   else (globalThis as { close?: () => void }).close?.();
-}
-
-function sent(e: Error): SentError {
-  if (e instanceof AlcoveError) return { msgid: e.msgid, args: e.args, message: e.message };
-  if ((e as NodeJS.ErrnoException).code) return sent(backupOSError("repository", e as NodeJS.ErrnoException));
-  return { msgid: "Error", args: [e.stack ?? e.message], message: e.stack ?? e.message };
 }

@@ -107,11 +107,12 @@ export class Extractor {
   }
 
   async run(): Promise<void> {
-    const { matches, stripComponents, parts, signal, dryRun, stdout } = this.#options;
+    const { matches, stripComponents, parts, signal, dryRun, stdout, workers } = this.#options;
     try {
       if (!dryRun && !stdout) this.#tree = new ExtractTree(this.#options.root);
+      const encoded = this.#tree !== undefined && ExtractLanes.possible(this.#archive.objects, workers);
       const wanted = (item: Item) => matches(item.path) && strip(item.path, stripComponents) !== "";
-      for await (const batch of preloadedBatches(this.#archive, { parts }, wanted)) {
+      for await (const batch of preloadedBatches(this.#archive, { parts, encoded }, wanted)) {
         for (const item of batch) {
           if (signal?.aborted) throw signal.reason ?? new CancelledByUser();
           const path = matches(item.path) ? strip(item.path, stripComponents) : "";
@@ -220,7 +221,7 @@ export class Extractor {
       if (!this.#isDirectory(tree, name, parent)) fs.mkdir(name, 0o700, parent);
     }
     tree.remember(path);
-    item.chunks = undefined;
+    item.chunks = item.encoded = undefined;
     this.#directories.push(item);
   }
 
@@ -270,17 +271,21 @@ export class Extractor {
   }
 
   #makeLane(): FileLane {
-    const { sparse, restore, workers, onWarning, onBytes } = this.#options;
+    const { sparse, restore, workers, onWarning, onBytes, stripComponents } = this.#options;
     const options = { sparse, restore };
-    const done = (item: Item, bytes: number, warnings: AlcoveWarning[]): void => {
-      this.#underWay.delete(placeOf(item.path).path);
-      onBytes?.(bytes, item.path);
+    const done = (path: string, bytes: number, warnings: readonly AlcoveWarning[]): void => {
+      this.#underWay.delete(placeOf(path).path);
+      onBytes?.(bytes, path);
       for (const w of warnings) onWarning?.(w);
     };
     const { objects } = this.#archive;
     const inline = () => new InlineLane(objects, this.#tree!, options, done);
     if (!ExtractLanes.possible(objects, workers)) return inline();
-    const lanes = new ExtractLanes(objects, this.#options.root, options, workers, done);
+    const lanes = new ExtractLanes(objects, this.#options.root, options, {
+      workers,
+      renames: stripComponents > 0,
+      done,
+    });
     return objects.repository.isRemote ? new RemoteLanes(lanes, inline()) : lanes;
   }
 

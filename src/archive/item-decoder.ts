@@ -149,7 +149,12 @@ export class ItemDecoder {
     return start;
   }
 
-  /** Where locate() found things. */
+  /** Where in `bytes` the next item begins. */
+  get position(): number {
+    return this.#pos;
+  }
+
+  /** What was fed and is not taken, with what was taken of the last piece. */
   get bytes(): Uint8Array {
     return this.#buf;
   }

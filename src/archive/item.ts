@@ -39,4 +39,6 @@ export interface Item {
   part?: number;
   /** Keys this program does not know, kept so that rewriting an archive loses nothing. */
   unknown?: Map<string, unknown>;
+  /** The whole item as it is stored, where its reader asked for it. No key of an item. */
+  encoded?: Uint8Array;
 }

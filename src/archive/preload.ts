@@ -10,7 +10,7 @@ import type { Item } from "./item.ts";
  */
 export async function* preloadedBatches(
   archive: Archive,
-  options: { parts: boolean },
+  options: { parts: boolean; encoded?: boolean },
   wanted: (item: Item) => boolean,
 ): AsyncGenerator<Item[]> {
   const { repository } = archive.objects;
