@@ -1,6 +1,6 @@
-// Metadata through the system's own programs, for a runtime that cannot call the C library: getfattr and setfattr
-// (which carry POSIX ACLs and capabilities too), lsattr and chattr, touch, mknod and mkfifo. Starting a program
-// costs a millisecond, so reading is done for a whole directory at once and writing is collected and flushed.
+// Metadata through the system's own programs, for a runtime that cannot call the C library: Perl (syscall-helper.ts), or
+// getfattr and setfattr (which carry POSIX ACLs and capabilities too), lsattr and chattr, touch; mknod and mkfifo. Starting
+// a program costs a millisecond, so reading is done for a whole directory at once and writing is collected and flushed.
 // Names go over standard input (xargs -0, sh), because arguments cannot hold bytes that are no UTF-8.
 import { spawnSync } from "node:child_process";
 import nodeFs from "node:fs";
@@ -11,6 +11,7 @@ import { libc } from "./libc.ts";
 import { fsDecode, fsEncode, nodePath } from "./pathbytes.ts";
 import { isLinux, runtime } from "./platform.ts";
 import { devMajor, devMinor, S_IFBLK, S_IFIFO, S_IFMT, splitNs } from "./stat.ts";
+import { type AttributeChange, SyscallHelper } from "./syscall-helper.ts";
 
 const known = new Map<string, string | null>();
 
@@ -23,6 +24,18 @@ export function findTool(name: string): string | undefined {
     known.set(name, found);
   }
   return found ?? undefined;
+}
+
+let helper: SyscallHelper | null | undefined;
+
+/** What sets and tells attributes for this thread by system calls; undefined where only the tools can. ALCOVE_HELPER=none: as
+ *  if there were none. */
+function syscallHelper(): SyscallHelper | undefined {
+  if (helper === undefined) {
+    const perl = process.env["ALCOVE_HELPER"] === "none" ? undefined : findTool("perl");
+    helper = (perl && SyscallHelper.start(perl)) || null;
+  }
+  return helper ?? undefined;
 }
 
 function isExecutable(path: string): boolean {
@@ -145,18 +158,23 @@ export class ToolReader {
       }
     }
     this.asked = paths;
-    this.xattrs = readXattrs([...paths]);
-    this.flags = readFlags([...paths]);
+    const asked = [...paths];
+    const found = syscallHelper()?.read(asked);
+    if (found) {
+      const all = [...found].map(([i, one]) => [asked[i]!, one] as const);
+      this.xattrs = new Map(all);
+      this.flags = new Map(all.map(([p, { flags }]) => [p, flags]));
+    } else {
+      this.xattrs = readXattrs(asked);
+      this.flags = readFlags(asked);
+    }
   }
 }
 
 // --- writing ---
 
-interface Pending {
-  path: string;
+interface Pending extends AttributeChange {
   xattrs: [name: string, value: Uint8Array][];
-  times: { atime: bigint; mtime: bigint } | undefined;
-  flags: number | undefined;
 }
 
 /** Collects attributes to set; `flush` sets them in Borg's order: attributes, times, flags. */
@@ -193,6 +211,9 @@ export class ToolWriter {
   flush(): string[] {
     const all = [...this.pending.values()];
     this.pending.clear();
+    if (all.length === 0) return [];
+    const done = syscallHelper()?.write(all);
+    if (done) return done;
     const complaints: string[] = [];
     const withXattrs = all.filter((p) => p.xattrs.length > 0);
     if (withXattrs.length > 0 && findTool("setfattr")) {
@@ -223,7 +244,10 @@ function shellWord(text: string): string {
 function touchLines(p: Pending): string {
   if (!p.times) return "";
   const path = shellWord(p.path);
-  return `touch -h -c -a -d @${decimal(p.times.atime)} -- ${path}\ntouch -h -c -m -d @${decimal(p.times.mtime)} -- ${path}\n`;
+  const touch = (which: string, time: bigint): string =>
+    `touch -h -c ${which}-d @${decimal(time)} -- ${path}\n`;
+  const { atime, mtime } = p.times;
+  return atime === mtime ? touch("", mtime) : touch("-a ", atime) + touch("-m ", mtime);
 }
 
 /** Nanoseconds as seconds with nine decimals: exact, which a double is not. */
@@ -286,11 +310,14 @@ export function metadataLimits(direction: "save" | "restore", wanted: WantedAttr
   if (isLinux) {
     // Deno's own file functions know text only; Node's and Bun's take bytes.
     if (runtime.name === "deno") lost.push("names that are not UTF-8 (run deno with --allow-ffi)");
-    const withoutTools = !findTool(save ? "getfattr" : "setfattr") || (save && !findTool("xargs"));
-    if (attributes.length > 0 && withoutTools) lost.push(`${listed(attributes)} (install the package attr)`);
-    if (wanted.flags !== false && !findTool(save ? "lsattr" : "chattr"))
+    const helped = syscallHelper() !== undefined;
+    const withoutTools =
+      !helped && (!findTool(save ? "getfattr" : "setfattr") || (save && !findTool("xargs")));
+    if (attributes.length > 0 && withoutTools)
+      lost.push(`${listed(attributes)} (install perl or the package attr)`);
+    if (wanted.flags !== false && !helped && !findTool(save ? "lsattr" : "chattr"))
       lost.push("file flags (install e2fsprogs)");
-    if (!save && !findTool("touch")) lost.push("nanoseconds of times (install coreutils)");
+    if (!save && !helped && !findTool("touch")) lost.push("nanoseconds of times (install coreutils)");
     if (!save && !findTool("mknod")) lost.push("device nodes (install coreutils)");
     if (!save && !findTool("mkfifo")) lost.push("fifos (install coreutils)");
     if (lost.length === 0) return undefined;

@@ -128,11 +128,22 @@ const withoutFfi = programs.filter((l, i) => l !== "deno" && (LONG || i === 0 ||
 
 // Deno's file functions know no names that are not UTF-8: without FFI it says so, and the rest is for the others.
 describe.runIf(tools).each(users)("without FFI, as %s", (user) => {
-  it.each(withoutFfi)(
-    "%s to itself and to borg",
-    (label) => {
+  // Node asks Perl, if it may.
+  it.each(
+    withoutFfi.flatMap(
+      (l) =>
+        (l === "bun"
+          ? [[l, "none"]]
+          : [
+              [l, "perl"],
+              [l, "none"],
+            ]) as [typeof l, string][],
+    ),
+  )(
+    "%s to itself and to borg, helper: %s",
+    (label, helper) => {
       const place = placeOf(user);
-      const none = { ALCOVE_FFI: "none" };
+      const none = { ALCOVE_FFI: "none", ALCOVE_HELPER: helper };
       const [repo, target] = [`repo${count++}`, `${place.dir}/target${count++}`];
       mkdir(place, target);
       run(label, place, ["init", "-e", "none", repo], place.dir, none);

@@ -68,11 +68,17 @@ mount -t tmpfs tmpfs '${root}/tmp' && ${proc}
 mount --bind '${box.dir}' '${root}/mnt' && exec chroot '${root}' sh /mnt/inside.sh`;
     const { stdout, stderr } = box.ok(
       box.run(["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", enter], {
-        env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", BORG_BASE_DIR: undefined },
+        env: {
+          PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+          BORG_BASE_DIR: undefined,
+          ...(on === "node20" && { ALCOVE_HELPER: "none" }),
+        },
       }),
     );
     expect(stdout).toMatch(/^alcove \d.*\n(.*\n)*first\nsecond\n$/);
-    if (on !== "bun") expect(stderr).toContain("install the package attr");
+    // Perl is on every Debian; where it is not, something is lost that Bun's FFI can do.
+    if (on === "node20") expect(stderr).toContain("install perl or the package attr");
+    else expect(stderr).not.toContain("cannot be");
     expect(describeTree(box.path("out/tree"))).toBe(describeTree(box.path("tree")));
     expect(readdirSync(box.path("out/usr/bin")).length).toBeGreaterThan(100);
     box.ok(box.borg(["check", "--verify-data", "repo"]));
