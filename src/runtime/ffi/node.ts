@@ -1,13 +1,13 @@
 // Foreign calls on Node through its own node:ffi (from Node 26), for installations without koffi.
 import { createRequire } from "node:module";
 import process from "node:process";
-import type { CFunction, CType, Ffi } from "./types.ts";
+import type { CFunction, CLibrary, CType, Ffi } from "./types.ts";
 
 type BigFunction = (...args: (number | bigint)[]) => number | bigint;
 
 interface NodeFfi {
   DynamicLibrary: new (
-    path: string,
+    path: string | null,
   ) => { getFunction(name: string, signature: { arguments: string[]; return: string }): BigFunction };
   getRawPointer(buffer: ArrayBufferView): bigint;
   getInt32(address: bigint): number;
@@ -26,29 +26,37 @@ export function nodeFfi(): Ffi | undefined {
     i64: "int64",
   };
   let errnoAddress: bigint | undefined;
+  /** @param name null: the program itself */
+  const open = (name: string | null): CLibrary | undefined => {
+    try {
+      const library = new ffi.DynamicLibrary(name);
+      const bind = (symbol: string, result: CType, args: readonly CType[]): CFunction | undefined => {
+        try {
+          const signature = { arguments: args.map((a) => types[a]), return: types[result] };
+          return numbersOnly(library.getFunction(symbol, signature), signature);
+        } catch {
+          return undefined;
+        }
+      };
+      if (errnoAddress === undefined) {
+        const location = bind("__errno_location", "word", []);
+        if (location) errnoAddress = BigInt(location());
+      }
+      return { bind };
+    } catch {
+      return undefined;
+    }
+  };
   return {
     name: "node:ffi",
     open(names) {
       for (const name of names) {
-        try {
-          const library = new ffi.DynamicLibrary(name);
-          const bind = (symbol: string, result: CType, args: readonly CType[]): CFunction | undefined => {
-            try {
-              const signature = { arguments: args.map((a) => types[a]), return: types[result] };
-              return numbersOnly(library.getFunction(symbol, signature), signature);
-            } catch {
-              return undefined;
-            }
-          };
-          const location = bind("__errno_location", "word", []);
-          if (location && errnoAddress === undefined) errnoAddress = BigInt(location());
-          return { bind };
-        } catch {
-          // the next name
-        }
+        const library = open(name);
+        if (library) return library;
       }
       return undefined;
     },
+    openSelf: () => open(null),
     address: (memory) => Number(ffi.getRawPointer(memory)),
     peek: (address, length) => Uint8Array.from(ffi.toBuffer(BigInt(address), length, true)),
     errno: () => (errnoAddress === undefined ? 0 : ffi.getInt32(errnoAddress)),
@@ -70,23 +78,39 @@ function load(): NodeFfi | undefined {
 
 /** node:ffi takes and gives bigints for 64-bit integers; everything here fits a number. */
 function numbersOnly(f: BigFunction, signature: { arguments: string[]; return: string }): CFunction {
-  const wide = signature.arguments.map((a) => a.endsWith("64"));
-  const [a, b, c, d, e] = wide;
-  const w = (is: boolean | undefined, v: number): number | bigint => (is ? BigInt(v) : v);
-  switch (wide.length) {
+  const to = signature.arguments.map((a) => (a.endsWith("64") ? wide() : narrow));
+  const [a, b, c, d, e] = to as [Converter, Converter, Converter, Converter, Converter];
+  switch (to.length) {
     case 0:
       return () => Number(f());
     case 1:
-      return (p) => Number(f(w(a, p!)));
+      return (p) => Number(f(a(p!)));
     case 2:
-      return (p, q) => Number(f(w(a, p!), w(b, q!)));
+      return (p, q) => Number(f(a(p!), b(q!)));
     case 3:
-      return (p, q, r) => Number(f(w(a, p!), w(b, q!), w(c, r!)));
+      return (p, q, r) => Number(f(a(p!), b(q!), c(r!)));
     case 4:
-      return (p, q, r, s) => Number(f(w(a, p!), w(b, q!), w(c, r!), w(d, s!)));
+      return (p, q, r, s) => Number(f(a(p!), b(q!), c(r!), d(s!)));
     case 5:
-      return (p, q, r, s, t) => Number(f(w(a, p!), w(b, q!), w(c, r!), w(d, s!), w(e, t!)));
+      return (p, q, r, s, t) => Number(f(a(p!), b(q!), c(r!), d(s!), e(t!)));
     default:
-      return (...args) => Number(f(...args.map((v, i) => w(wide[i], v))));
+      return (...args) => Number(f(...args.map((v, i) => to[i]!(v))));
   }
+}
+
+type Converter = (value: number) => number | bigint;
+
+const narrow: Converter = (value) => value;
+
+/** Most arguments are the same as last time: places in the arena, and sizes. */
+function wide(): Converter {
+  let last = 0;
+  let made = 0n;
+  return (value) => {
+    if (value !== last) {
+      made = BigInt(value);
+      last = value;
+    }
+    return made;
+  };
 }
