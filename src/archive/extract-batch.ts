@@ -1,5 +1,5 @@
 // What travels between the main thread and those that write files. Items go as they are stored, and objects as a table:
-// as objects of JavaScript with an array for each id, messages took a sixth of all the time of an extraction, and as much
+// as objects of JavaScript with an array for each id, messages took a tenth of all the time of an extraction, and as much
 // again to clear away.
 import { AlcoveError, backupOSError, errorFromRemote } from "../errors.ts";
 import type { ChunkRef } from "./item.ts";
