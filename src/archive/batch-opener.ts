@@ -1,12 +1,16 @@
 // Opens many small objects of a repository at a time, in the core's memory: MACs and ids several at once, and one AES
 // call for neighbours whose counters follow each other, as create leaves them. Chunks of small files cost a third of
-// what opening each alone costs. Whatever is unusual or wrong is left to the way for single objects, which knows every
-// codec and says what is wrong. Memory: one window, one stage and the plaintexts, below 2 MiB.
+// what opening each alone costs. Whatever is unusual or wrong is left to the way for single objects, which
+// says what is wrong. Memory: one window, one stage and the plaintexts, below 2 MiB.
+import { type Compressor, createCompressor, defaultCompression } from "../compress/index.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
+import { DecompressionError } from "../errors.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
 import { BatchKeys, DIGEST_SIZE, sameDigest } from "./batch-keys.ts";
 
+const NONE = 0;
+const LZ4 = 1;
 const MOST_OBJECTS = 64;
 const STAGE_BYTES = 512 << 10;
 const PLAIN_BYTES = 1 << 20;
@@ -31,6 +35,7 @@ type Keep = (index: number, at: number, length: number) => void;
 export class BatchOpener {
   readonly #core: Core;
   readonly #keys: BatchKeys;
+  readonly #codec: Compressor;
   readonly #stage: number;
   readonly #plain: number;
   readonly #table: number;
@@ -43,6 +48,7 @@ export class BatchOpener {
   constructor(material: KeyMaterial, core: Core) {
     this.#core = core;
     this.#keys = new BatchKeys(material, core);
+    this.#codec = createCompressor(defaultCompression, core);
     this.#stage = core.alloc(STAGE_BYTES);
     this.#plain = core.alloc(PLAIN_BYTES);
     this.#table = core.alloc(MOST_OBJECTS * 8);
@@ -176,22 +182,40 @@ export class BatchOpener {
     }
   }
 
-  /** Fills the table with the plaintexts; what is neither stored as it is nor LZ4, or does not fit, is left. */
+  /** Fills the table with the plaintexts; what cannot be decompressed, or does not fit, is left. */
   #decompress(): void {
     const core = this.#core;
     let used = 0;
     for (const [i, s] of this.#staged.entries()) {
       const codec = core.u8[s.at + 1] === 0 ? core.u8[s.at]! : -1;
       this.#entry(i, s.at + 2, s.length - 2);
-      if (s.bad || codec === 0) continue;
+      if (s.bad || codec === NONE) continue;
       const to = this.#plain + used;
-      const size = codec === 1 ? core.lz4Decompress(s.at + 2, s.length - 2, to, PLAIN_BYTES - used) : -1;
+      const room = PLAIN_BYTES - used;
+      const size =
+        codec === LZ4
+          ? core.lz4Decompress(s.at + 2, s.length - 2, to, room)
+          : this.#decompressOther(core.u8.slice(s.at, s.at + s.length), to, room);
       if (size < 0) {
         s.bad = true;
         continue;
       }
       this.#entry(i, to, size);
       used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
+    }
+  }
+
+  /** Bytes of plaintext; -1 where this codec does not give any, or more than there is room for. */
+  #decompressOther(packed: Uint8Array, to: number, room: number): number {
+    try {
+      const data = this.#codec.decompress(packed, room);
+      this.#core.u8.set(data, to);
+      const { length } = data;
+      releaseBuffer(data);
+      return length;
+    } catch (e) {
+      if (e instanceof DecompressionError) return -1;
+      throw e;
     }
   }
 }

@@ -31,7 +31,6 @@ for (const mode of modes) {
     const data: Uint8Array[] = [];
     const ids: Uint8Array[] = [];
     const blobs: Uint8Array[] = [];
-    const lz4: boolean[] = [];
     for (let i = 0; i < 300; i++) {
       const word = r.bytes(1 + r.below(40));
       const size = i % 50 === 0 ? r.below(700_000) : r.below(12_000);
@@ -44,7 +43,6 @@ for (const mode of modes) {
       data.push(plain);
       ids.push(sealer.idHash(plain));
       blobs.push(sealer.seal(packed, nonce));
-      lz4.push(packed[1] === 0 && packed[0]! <= 1);
       nonce += blocksOf(packed.length) + (r.below(4) ? 0 : 3); // gaps, as from several writers
     }
     let opened = 0;
@@ -53,7 +51,7 @@ for (const mode of modes) {
       opened++;
       expect(Buffer.compare(found, data[i]!)).toBe(0);
     });
-    expect(opened).toBeGreaterThan(0.9 * lz4.filter((x) => x).length);
+    expect(opened).toBeGreaterThan(0.9 * data.length);
 
     // One bit of each third object, a missing object here and there, ids of others.
     const damaged = blobs.map((blob, i) => {

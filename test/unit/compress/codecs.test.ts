@@ -129,6 +129,19 @@ describe("hostile blobs", () => {
     expect(() => decompress(nested, 100, core)).toThrow(/nested/);
   });
 
+  it("zstd of small data is the same by the runtime's and by WebAssembly, which takes over after some", () => {
+    const compressor = compressorOf("zstd,3");
+    for (let i = 0; i < 1200; i++) {
+      const data = new Uint8Array(400 + (i % 90) * 100).map((_, k) => (k % (2 + (i % 50))) * 5 + (k >> 9));
+      const blob = compressor.compress(data);
+      expect(detectCodec(blob)).toBe("zstd");
+      expect(Buffer.compare(decompress(blob, MAX_DATA_SIZE, core), data)).toBe(0);
+      const bad = blob.slice(0, blob.length - 1 - (i % 3));
+      expect(() => decompress(bad, MAX_DATA_SIZE, core)).toThrow(DecompressionError);
+      expect(() => decompress(blob, data.length - 1, core)).toThrow(DecompressionError);
+    }
+  });
+
   it("refuses a zstd frame without content size, as Borg does", () => {
     // What Deno's zstd writes: window descriptor, no size.
     expect(() => decompress(fromHex("030028b52ffd0048290000" + "000000"), 100, core)).toThrow(/content size/);
