@@ -1,7 +1,7 @@
 // The metadata object of an archive (Borg's ArchiveItem): name, times, who made it and how, and the ids of the
 // chunks of its item stream. Keys unknown to this program are kept when an archive is renamed.
 
-import type { ArchiveTotals } from "../cache/archive-sizes.ts";
+import { type ArchiveTotals, archiveTotals } from "../cache/archive-sizes.ts";
 import type { Metadata } from "../crypto/tam.ts";
 import { IntegrityError } from "../errors.ts";
 import { fsDecode } from "../format/bytes.ts";
@@ -55,17 +55,7 @@ export function decodeArchiveMetadata(raw: Metadata): ArchiveMetadata {
     timeEnd: text(raw, "time_end") || time,
     cwd: text(raw, "cwd") ?? "",
     chunkerParams: chunkerParams(raw.get("chunker_params")),
-    totals:
-      nfiles === undefined || nfiles === null
-        ? undefined
-        : {
-            size: number("size"),
-            csize: number("csize"),
-            nfiles: number("nfiles"),
-            sizeParts: number("size_parts"),
-            csizeParts: number("csize_parts"),
-            nfilesParts: number("nfiles_parts"),
-          },
+    totals: nfiles === undefined || nfiles === null ? undefined : archiveTotals(number),
     recreateCmdline: texts(raw.get("recreate_cmdline")),
     raw,
   };

@@ -20,6 +20,18 @@ export interface ArchiveTotals {
   nfilesParts: number;
 }
 
+/** By the names that they have in an archive's metadata and in pre12-meta. */
+export function archiveTotals(number: (name: string) => number): ArchiveTotals {
+  return {
+    size: number("size"),
+    csize: number("csize"),
+    nfiles: number("nfiles"),
+    sizeParts: number("size_parts"),
+    csizeParts: number("csize_parts"),
+    nfilesParts: number("nfiles_parts"),
+  };
+}
+
 interface Deduplicated {
   /** Hex of the id of the manifest for which they were counted. */
   manifest: string;
@@ -44,14 +56,7 @@ export class ArchiveSizes {
     const found = this.#knownTotals().get(toHex(archiveId));
     if (!isRecord(found)) return undefined;
     const number = (name: string): number => (isSize(found[name]) ? found[name] : Number.NaN);
-    const totals = {
-      size: number("size"),
-      csize: number("csize"),
-      nfiles: number("nfiles"),
-      sizeParts: number("size_parts"),
-      csizeParts: number("csize_parts"),
-      nfilesParts: number("nfiles_parts"),
-    };
+    const totals = archiveTotals(number);
     return Object.values(totals).includes(Number.NaN) ? undefined : totals;
   }
 

@@ -169,8 +169,9 @@ export class SyscallHelper {
       stdio: ["pipe", "pipe", "ignore"],
       env: { ...env, LC_ALL: "C" },
     });
-    // That it could not be started shows at the first request.
+    // Nothing is asked of what could not be started, nor killed: Node 20 sends such a signal to its whole process group.
     child.on("error", () => undefined);
+    if (child.pid === undefined) return undefined;
     child.unref();
     const pipes = [child.stdin, child.stdout] as (Pipe | null)[];
     for (const pipe of pipes) pipe?.unref?.();

@@ -33,7 +33,7 @@ const CREATE = ["create", "--timestamp", "2026-04-01T10:00:00"];
 const names = (dir: string) =>
   listing(dir)
     .map((l) => l.replace(/ \d+$/, "").replace(/[0-9a-f]{64}/g, "<id>"))
-    .filter((l) => !/pre12-meta|integrity/.test(l))
+    .filter((l) => !/pre12-meta|integrity|alcove-deduplicated/.test(l))
     .sort();
 const cacheOf = (r: string) => {
   const id = /^id = (\w+)$/m.exec(readFileSync(join(r, "config"), "utf8"))![1]!;
