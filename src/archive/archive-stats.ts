@@ -29,11 +29,12 @@ export async function archiveStatistics(
   const recorded = archive.metadata.totals ?? sizes?.totals(archive.id);
   const known = chunks ? sizes?.deduplicated(archive.id) : 0;
   if (recorded && known !== undefined) return statistics(recorded, known, options);
-  const own = known === undefined && chunks && new OwnReferences(chunks);
-  const totals = await scan(archive, own || NOWHERE, options);
+  const own = chunks && known === undefined ? new OwnReferences(chunks) : undefined;
+  const totals = await scan(archive, own ?? NOWHERE, options);
   if (!recorded) sizes?.setTotals(archive.id, totals);
-  const deduplicated = own ? Number(own.summarize().uniqueCsize) : known!;
-  if (own) sizes?.setDeduplicated(archive.id, deduplicated);
+  if (!own) return statistics(recorded ?? totals, known ?? 0, options);
+  const deduplicated = Number(own.summarize().uniqueCsize);
+  sizes?.setDeduplicated(archive.id, deduplicated);
   return statistics(recorded ?? totals, deduplicated, options);
 }
 

@@ -2,15 +2,12 @@
 // call for neighbours whose counters follow each other, as create leaves them. Chunks of small files cost a third of
 // what opening each alone costs. Whatever is unusual or wrong is left to the way for single objects, which
 // says what is wrong. Memory: one window, one stage and the plaintexts, below 2 MiB.
-import { type Compressor, createCompressor, defaultCompression } from "../compress/index.ts";
+import { BLOB_HEADER, InCoreDecompressor } from "../compress/in-core.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
-import { DecompressionError } from "../errors.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
 import { BatchKeys, DIGEST_SIZE, sameDigest } from "./batch-keys.ts";
 
-const NONE = 0;
-const LZ4 = 1;
 const MOST_OBJECTS = 64;
 const STAGE_BYTES = 512 << 10;
 const PLAIN_BYTES = 1 << 20;
@@ -35,7 +32,7 @@ type Keep = (index: number, at: number, length: number) => void;
 export class BatchOpener {
   readonly #core: Core;
   readonly #keys: BatchKeys;
-  readonly #codec: Compressor;
+  readonly #decompressor: InCoreDecompressor;
   readonly #stage: number;
   readonly #plain: number;
   readonly #table: number;
@@ -48,7 +45,7 @@ export class BatchOpener {
   constructor(material: KeyMaterial, core: Core) {
     this.#core = core;
     this.#keys = new BatchKeys(material, core);
-    this.#codec = createCompressor(defaultCompression, core);
+    this.#decompressor = new InCoreDecompressor(core);
     this.#stage = core.alloc(STAGE_BYTES);
     this.#plain = core.alloc(PLAIN_BYTES);
     this.#table = core.alloc(MOST_OBJECTS * 8);
@@ -184,38 +181,18 @@ export class BatchOpener {
 
   /** Fills the table with the plaintexts; what cannot be decompressed, or does not fit, is left. */
   #decompress(): void {
-    const core = this.#core;
     let used = 0;
     for (const [i, s] of this.#staged.entries()) {
-      const codec = core.u8[s.at + 1] === 0 ? core.u8[s.at]! : -1;
-      this.#entry(i, s.at + 2, s.length - 2);
-      if (s.bad || codec === NONE) continue;
+      this.#entry(i, s.at + BLOB_HEADER, s.length - BLOB_HEADER);
+      if (s.bad || this.#decompressor.isStored(s.at)) continue;
       const to = this.#plain + used;
-      const room = PLAIN_BYTES - used;
-      const size =
-        codec === LZ4
-          ? core.lz4Decompress(s.at + 2, s.length - 2, to, room)
-          : this.#decompressOther(core.u8.slice(s.at, s.at + s.length), to, room);
+      const size = this.#decompressor.decompress(s.at, s.length, to, PLAIN_BYTES - used);
       if (size < 0) {
         s.bad = true;
         continue;
       }
       this.#entry(i, to, size);
       used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
-    }
-  }
-
-  /** Bytes of plaintext; -1 where this codec does not give any, or more than there is room for. */
-  #decompressOther(packed: Uint8Array, to: number, room: number): number {
-    try {
-      const data = this.#codec.decompress(packed, room);
-      this.#core.u8.set(data, to);
-      const { length } = data;
-      releaseBuffer(data);
-      return length;
-    } catch (e) {
-      if (e instanceof DecompressionError) return -1;
-      throw e;
     }
   }
 }

@@ -3,10 +3,9 @@
 // in one call (a cipher object alone costs more than decrypting a small chunk); ids are computed several at once. It
 // only tells which objects are sound: whatever is unusual or wrong is left to the way for single objects, which says
 // what is wrong. Neither an array nor a copy is made for an object, but that of its ciphertext.
-import type { Compressor } from "../compress/index.ts";
+import { BLOB_HEADER, InCoreDecompressor } from "../compress/in-core.ts";
 import type { Core } from "../core/index.ts";
 import { blocksOf, ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../crypto/material.ts";
-import { DecompressionError } from "../errors.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
 import { BatchKeys, DIGEST_SIZE, sameDigest } from "./batch-keys.ts";
 
@@ -48,7 +47,7 @@ export class BatchVerifier {
   /** Address of the window. */
   readonly window: number;
   readonly #core: Core;
-  readonly #codec: Compressor;
+  readonly #decompressor: InCoreDecompressor;
   readonly #keys: BatchKeys;
   /** Ciphertexts, each at a block's start, and in their place then what they hold. */
   readonly #stage: number;
@@ -67,10 +66,9 @@ export class BatchVerifier {
   #count = 0;
   #bytes = 0;
 
-  /** @param codec for what is not LZ4 */
-  constructor(material: KeyMaterial, core: Core, codec: Compressor) {
+  constructor(material: KeyMaterial, core: Core) {
     this.#core = core;
-    this.#codec = codec;
+    this.#decompressor = new InCoreDecompressor(core);
     this.#keys = new BatchKeys(material, core);
     const { window, stage, plain, table, digests } = regionsOf(core);
     this.window = window;
@@ -175,27 +173,14 @@ export class BatchVerifier {
 
   /** Decompresses as many as there is room for, and compares their ids. @returns the first of those that are left */
   #identify(from: number, n: number): number {
-    const core = this.#core;
     let used = 0;
     let to = from;
     for (; to < n; to++) {
       const [at, length] = [this.#packed[to]!, this.#packedLengths[to]!];
       const i = to - from;
-      this.#entry(i, at + 2, length - 2);
-      if (this.#bad[to]) continue;
-      const codec = core.u8[at + 1] === 0 ? core.u8[at]! : -1;
-      if (codec === 0) continue;
-      let size = -1;
-      if (codec === 1)
-        size =
-          length > 2 ? core.lz4Decompress(at + 2, length - 2, this.#plain + used, PLAIN_BYTES - used) : -1;
-      else {
-        const data = this.#decompress(at, length);
-        if (data && data.length <= PLAIN_BYTES - used) {
-          core.u8.set(data, this.#plain + used);
-          size = data.length;
-        }
-      }
+      this.#entry(i, at + BLOB_HEADER, length - BLOB_HEADER);
+      if (this.#bad[to] || this.#decompressor.isStored(at)) continue;
+      const size = this.#decompressor.decompress(at, length, this.#plain + used, PLAIN_BYTES - used);
       if (size >= 0) {
         this.#entry(i, this.#plain + used, size);
         used = Math.min(PLAIN_BYTES, (used + size + 15) & ~15);
@@ -205,15 +190,5 @@ export class BatchVerifier {
     this.#keys.id.many(this.#table, to - from, this.#digests);
     for (let i = from; i < to; i++) this.#compare(i, this.#digests + DIGEST_SIZE * (i - from), this.#ids[i]!);
     return to;
-  }
-
-  #decompress(at: number, length: number): Uint8Array | undefined {
-    try {
-      // A copy: the memory may grow on the way, and a view of it would be empty then.
-      return this.#codec.decompress(this.#core.u8.slice(at, at + length), PLAIN_BYTES);
-    } catch (e) {
-      if (e instanceof DecompressionError) return undefined;
-      throw e;
-    }
   }
 }

@@ -5,6 +5,7 @@ import type { HashIndex } from "../core/hashindex.ts";
 import type { Core } from "../core/index.ts";
 import type { Environment } from "../crypto/environment.ts";
 import { openKey } from "../crypto/keys.ts";
+import { ENVELOPE_SIZE } from "../crypto/material.ts";
 import { IntegrityError, ObjectNotFound } from "../errors.ts";
 import type { Repository } from "../repository/types.ts";
 import { MANIFEST_ID } from "./manifest.ts";
@@ -15,8 +16,6 @@ import { makeObjects } from "./session.ts";
 const KEY_SAMPLE = 99;
 const SAMPLE_BYTES = 16 << 20;
 const FEWEST_SAMPLES = 9;
-/** Bytes of an object from which on its envelope is complete: type, MAC and counter. */
-const COMPLETE = 41;
 
 /** Every id of an index, the manifest's first: it is the object that names the key's last counter. */
 export function* indexIds(index: HashIndex): Generator<Uint8Array> {
@@ -38,7 +37,7 @@ export async function openCheckedObjects(
   environment: Environment,
   core: Core,
 ): Promise<Objects> {
-  // Of each type how many there are, and the first that is complete, else the longest. The manifest is the first of all, if it
+  // Of each type how many there are, and the first whose envelope is complete, else the longest. The manifest is the first of all, if it
   // is sound: its counters are the latest.
   const byType = new Map<number, { count: number; sample: Uint8Array }>();
   let tried = 0;
@@ -51,7 +50,7 @@ export async function openCheckedObjects(
       if (blob.length === 0) continue;
       bytes += blob.length;
       const known = byType.get(blob[0]!);
-      const better = !known || Math.min(blob.length, COMPLETE) > Math.min(known.sample.length, COMPLETE);
+      const better = !known || Math.min(blob.length, ENVELOPE_SIZE) > known.sample.length;
       byType.set(blob[0]!, { count: (known?.count ?? 0) + 1, sample: better ? blob : known.sample });
     } catch (e) {
       if (!(e instanceof IntegrityError) && !(e instanceof ObjectNotFound)) throw e;

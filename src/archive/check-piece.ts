@@ -2,9 +2,8 @@
 // once, straight into the core's memory, and there the CRC of every entry is verified, and of those that are objects of
 // the repository now MAC and id.
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { type Compressor, createCompressor, defaultCompression } from "../compress/index.ts";
 import type { Core } from "../core/index.ts";
-import { type KeyMaterial, Sealer } from "../crypto/material.ts";
+import type { KeyMaterial } from "../crypto/material.ts";
 import { IntegrityError } from "../errors.ts";
 import { type EntryArrays, EntryList } from "../repository/check-entries.ts";
 import { MAX_OBJECT_SIZE } from "../repository/constants.ts";
@@ -22,7 +21,6 @@ import {
 import { crc32 } from "../runtime/crc32.ts";
 import { nodePath } from "../runtime/pathbytes.ts";
 import { BatchVerifier, WINDOW_BYTES, windowOf } from "./check-batch.ts";
-import { MAX_DATA_SIZE } from "./constants.ts";
 import { LargeOpener } from "./large-opener.ts";
 import { SegmentObjects } from "./segment-objects.ts";
 
@@ -61,9 +59,7 @@ export function isManifest(id: Uint8Array): boolean {
 export class PieceVerifier {
   readonly #core: Core;
   readonly #window: number;
-  readonly #verify:
-    | { sealer: Sealer; codec: Compressor; large: LargeOpener; batch: BatchVerifier }
-    | undefined;
+  readonly #verify: { opener: LargeOpener; batch: BatchVerifier } | undefined;
   readonly #segments = new SegmentObjects();
   #fd = -1;
   #file = "";
@@ -78,10 +74,8 @@ export class PieceVerifier {
   constructor(core: Core, material?: KeyMaterial) {
     this.#core = core;
     if (material) {
-      const codec = createCompressor(defaultCompression, core);
-      const batch = new BatchVerifier(material, core, codec);
-      const large = new LargeOpener(material, core);
-      this.#verify = { sealer: new Sealer(material, core), codec, large, batch };
+      const batch = new BatchVerifier(material, core);
+      this.#verify = { opener: new LargeOpener(material, core), batch };
       this.#window = batch.window;
     } else this.#window = windowOf(core);
   }
@@ -236,12 +230,11 @@ export class PieceVerifier {
   }
 
   #single({ file }: Piece, offset: number, id: Uint8Array, result: PieceResult): void {
-    const { sealer, codec, large } = this.#verify!;
+    const { opener } = this.#verify!;
     try {
       const stored = this.#segments.read({ id, file, offset, size: 0 });
-      // The manifest's id is no hash.
-      if (isManifest(id)) codec.decompress(sealer.open(stored, id), MAX_DATA_SIZE);
-      else large.open(stored, id);
+      if (isManifest(id)) opener.openUnidentified(stored, id);
+      else opener.open(stored, id);
     } catch (e) {
       const missing = (e as NodeJS.ErrnoException).code === "ENOENT";
       if (!(e instanceof IntegrityError) && !missing) throw e;

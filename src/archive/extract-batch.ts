@@ -102,10 +102,6 @@ export class BatchWriter {
     this.#counts.push(0);
   }
 
-  get files(): number {
-    return this.#counts.length;
-  }
-
   located({ id, size }: ChunkRef, segment: number, offset: number): void {
     this.#counts[this.#counts.length - 1]!++;
     this.#objects.add(id);

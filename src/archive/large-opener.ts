@@ -1,13 +1,11 @@
 // Opens large objects of a repository one after the other, in the core's memory from decryption to the check of the id:
 // nothing is allocated for an object, whose buffers of megabytes would have to be filled with pages each time.
+import { BLOB_HEADER, LZ4, NONE } from "../compress/in-core.ts";
 import { type Compressor, createCompressor, defaultCompression } from "../compress/index.ts";
 import type { Core } from "../core/index.ts";
 import { type KeyMaterial, Sealer } from "../crypto/material.ts";
 import { MAX_OBJECT_SIZE } from "../repository/constants.ts";
 import { MAX_DATA_SIZE } from "./constants.ts";
-
-const NONE = 0;
-const LZ4 = 1;
 
 /** Addresses of regions of the largest size there is: what is never written to takes no memory. 0 for none yet. */
 interface Regions {
@@ -41,9 +39,14 @@ export class LargeOpener {
   /** The object's plaintext, authenticated: a view that stays valid until the next one is opened with the same core.
    *  @throws IntegrityError, DecompressionError */
   open(blob: Uint8Array, id: Uint8Array): Uint8Array {
-    const content = this.#decompress(this.#open(blob, id));
+    const content = this.openUnidentified(blob, id);
     this.#sealer.checkId(id, content);
     return content;
+  }
+
+  /** As open(), of the manifest, whose id is no hash. */
+  openUnidentified(blob: Uint8Array, id: Uint8Array): Uint8Array {
+    return this.#decompress(this.#open(blob, id));
   }
 
   #open(blob: Uint8Array, id: Uint8Array): Uint8Array {
@@ -56,15 +59,16 @@ export class LargeOpener {
 
   #decompress(packed: Uint8Array): Uint8Array {
     const core = this.#core;
-    if (packed.buffer === core.memory.buffer && packed.length > 2 && packed[1] === 0) {
-      if (packed[0] === NONE && packed.length - 2 <= MAX_DATA_SIZE) return packed.subarray(2);
+    if (packed.buffer === core.memory.buffer && packed.length > BLOB_HEADER && packed[1] === 0) {
+      const length = packed.length - BLOB_HEADER;
+      if (packed[0] === NONE && length <= MAX_DATA_SIZE) return packed.subarray(BLOB_HEADER);
       if (packed[0] === LZ4) {
-        const [at, length] = [packed.byteOffset + 2, packed.length - 2];
+        const at = packed.byteOffset + BLOB_HEADER;
         this.#regions.plain ||= core.alloc(MAX_DATA_SIZE);
         const size = core.lz4Decompress(at, length, this.#regions.plain, MAX_DATA_SIZE);
         if (size >= 0) return core.u8.subarray(this.#regions.plain, this.#regions.plain + size);
         // The codec says what is wrong; growing may have moved the memory.
-        return this.#codec.decompress(core.u8.slice(at - 2, at + length), MAX_DATA_SIZE);
+        return this.#codec.decompress(core.u8.slice(at - BLOB_HEADER, at + length), MAX_DATA_SIZE);
       }
     }
     return this.#codec.decompress(packed, MAX_DATA_SIZE);
