@@ -2,6 +2,7 @@
 // serves `sshfs -o passive`, the last way to mount for ordinary users where a descriptor of /dev/fuse can be received
 // neither by this process nor by a helper. SFTP knows whole seconds, no hard links and no extended attributes.
 import type { Readable, Writable } from "node:stream";
+import { FieldReader, text, u32 } from "../runtime/fields.ts";
 import { errno, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "./constants.ts";
 import { type FileSystem, FsError } from "./filesystem.ts";
 import { findPath, followLink, splitPath } from "./paths.ts";
@@ -77,49 +78,18 @@ interface Handle {
 }
 
 /** Reads the fields of a request. */
-class Fields {
-  readonly #bytes: Buffer;
-  #at: number;
-
-  constructor(bytes: Buffer, at: number) {
-    this.#bytes = bytes;
-    this.#at = at;
-  }
-
-  #take(n: number): number {
-    const at = this.#at;
-    if (n > this.#bytes.length - at) throw new SftpStatus(status.BAD_MESSAGE, "the request is too short");
-    this.#at = at + n;
-    return at;
-  }
-
-  u32(): number {
-    return this.#bytes.readUInt32BE(this.#take(4));
-  }
-
+class Fields extends FieldReader {
   /** @throws SftpStatus above 2^53 */
-  u64(): number {
-    const n = this.#bytes.readBigUInt64BE(this.#take(8));
+  offset(): number {
+    const n = this.u64();
     if (n > Number.MAX_SAFE_INTEGER) throw new SftpStatus(status.FAILURE, "the offset is too large");
     return Number(n);
   }
 
-  text(): Uint8Array {
-    const length = this.u32();
-    const at = this.#take(length);
-    return this.#bytes.subarray(at, at + length);
+  protected override tooShort(): Error {
+    return new SftpStatus(status.BAD_MESSAGE, "the request is too short");
   }
 }
-
-const u32 = (n: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(n >>> 0);
-  return bytes;
-};
-const text = (bytes: Uint8Array | string): Buffer => {
-  const b = Buffer.from(bytes as Uint8Array);
-  return Buffer.concat([u32(b.length), b]);
-};
 
 function encodeAttributes(a: Attributes): Buffer {
   const bytes = Buffer.alloc(32);
@@ -234,7 +204,7 @@ export class SftpServer {
         return this.#open(node);
       }
       case request.READ:
-        return this.#read(this.#opened(fields.text()), fields.u64(), fields.u32());
+        return this.#read(this.#opened(fields.text()), fields.offset(), fields.u32());
       case request.CLOSE: {
         const handle = fields.text();
         this.#opened(handle);

@@ -17,6 +17,7 @@ import {
   O_NOFOLLOW,
   O_NONBLOCK,
 } from "./constants.ts";
+import { FieldReader, text, u32 } from "./fields.ts";
 import { fsDecode, fsEncode } from "./pathbytes.ts";
 import { isLinux, runtime } from "./platform.ts";
 import { S_IFDIR, S_IFMT, S_IFREG, splitNs } from "./stat.ts";
@@ -177,7 +178,7 @@ export class SyscallHelper {
     for (const pipe of pipes) pipe?.unref?.();
     const [to, from] = pipes.map((pipe) => pipe?._handle?.fd ?? -1) as [number, number];
     if (to < 0 || from < 0) {
-      child.kill();
+      child.kill("SIGKILL");
       return undefined;
     }
     // What it writes is read here, not in the event loop.
@@ -185,7 +186,9 @@ export class SyscallHelper {
     const helper = new SyscallHelper(child, to, from);
     const answer = helper.#ask("?", new Uint8Array(0));
     helper.#deadline = Number.POSITIVE_INFINITY;
-    return answer && fsDecode(answer) === "ready" ? helper : undefined;
+    if (answer && fsDecode(answer) === "ready") return helper;
+    child.kill("SIGKILL");
+    return undefined;
   }
 
   /** Attributes and flags by the index of their path; of most there are none. Undefined if the helper is gone. */
@@ -193,17 +196,17 @@ export class SyscallHelper {
     const answer = this.#ask("r", fsEncode(paths.join("\0")));
     if (!answer) return undefined;
     const found = new Map<number, FoundAttributes>();
-    for (const reader = new Reader(answer); reader.more; ) {
-      const i = reader.number();
+    for (const reader = new FieldReader(answer); reader.more; ) {
+      const i = reader.u32();
       let one = found.get(i);
       if (!one) {
         one = { xattrs: new Map(), flags: 0 };
         found.set(i, one);
       }
-      if (reader.byte() === 1) {
-        const name = fsDecode(reader.bytes());
-        one.xattrs.set(name, reader.bytes().slice());
-      } else one.flags = reader.number();
+      if (reader.u8() === 1) {
+        const name = fsDecode(reader.text());
+        one.xattrs.set(name, reader.text().slice());
+      } else one.flags = reader.u32();
     }
     return found;
   }
@@ -211,29 +214,15 @@ export class SyscallHelper {
   /** Sets all of it; what could not be set, in words. Undefined if the helper is gone: then it is to be done again. */
   write(changes: readonly AttributeChange[]): string[] | undefined {
     const parts: Uint8Array[] = [];
-    const number = (n: number): void => {
-      const bytes = new Uint8Array(4);
-      new DataView(bytes.buffer).setUint32(0, n);
-      parts.push(bytes);
-    };
-    const string = (bytes: Uint8Array): void => {
-      number(bytes.length);
-      parts.push(bytes);
-    };
     for (const { path, xattrs, times, flags } of changes) {
-      string(fsEncode(path));
-      number(xattrs.length);
-      for (const [name, value] of xattrs) {
-        string(fsEncode(name));
-        string(value);
-      }
-      string(times ? timespecs(times.atime, times.mtime) : new Uint8Array(0));
-      number(flags ?? NO_FLAGS);
+      parts.push(text(fsEncode(path)), u32(xattrs.length));
+      for (const [name, value] of xattrs) parts.push(text(fsEncode(name)), text(value));
+      parts.push(text(times ? timespecs(times.atime, times.mtime) : ""), u32(flags ?? NO_FLAGS));
     }
     const answer = this.#ask("w", Buffer.concat(parts));
     if (!answer) return undefined;
     const complaints: string[] = [];
-    for (const reader = new Reader(answer); reader.more; ) complaints.push(fsDecode(reader.bytes()));
+    for (const reader = new FieldReader(answer); reader.more; ) complaints.push(fsDecode(reader.text()));
     return complaints;
   }
 
@@ -241,10 +230,7 @@ export class SyscallHelper {
   #ask(kind: string, data: Uint8Array): Uint8Array | undefined {
     if (this.#gone) return undefined;
     try {
-      const request = Buffer.alloc(5 + data.length);
-      request.writeUInt32BE(1 + data.length);
-      request.write(kind, 4, "latin1");
-      request.set(data, 5);
+      const request = text(Buffer.concat([Buffer.from(kind, "latin1"), data]));
       this.#all(request, (at) => writeSync(this.#to, request, at));
       const length = Buffer.alloc(4);
       this.#all(length, (at) => readSync(this.#from, length, at, length.length - at, null));
@@ -275,37 +261,6 @@ export class SyscallHelper {
         wait = Math.min(2 * wait, 2);
       }
     }
-  }
-}
-
-/** Goes through an answer. */
-class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  }
-
-  get more(): boolean {
-    return this.#at < this.#bytes.length;
-  }
-
-  byte(): number {
-    return this.#bytes[this.#at++]!;
-  }
-
-  number(): number {
-    this.#at += 4;
-    return this.#view.getUint32(this.#at - 4);
-  }
-
-  bytes(): Uint8Array {
-    const length = this.number();
-    this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
   }
 }
 
