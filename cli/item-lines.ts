@@ -4,7 +4,8 @@
 // everything; both give the same bytes (a test compares).
 import { isSymlink } from "../src/archive/constants.ts";
 import { fileMode } from "../src/archive/file-mode.ts";
-import { FIELD, FIELDS, type ItemDecoder } from "../src/archive/item-decoder.ts";
+import type { ItemDecoder } from "../src/archive/item-decoder.ts";
+import { FIELD, FIELDS } from "../src/archive/item-fields.ts";
 import { fsEncode } from "../src/format/bytes.ts";
 import { FIXED_KEYS } from "../src/format/formatter.ts";
 import { formatField, parseFormat } from "../src/format/pyformat.ts";
