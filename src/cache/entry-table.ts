@@ -4,7 +4,7 @@
 // an entry knows most hashes that none has; then all are looked at, one after the other, and a table of their hashes (8 bytes
 // an entry) is made when that was necessary too often.
 
-import { type EntryStore, wordOf } from "./entry-store.ts";
+import { ADDED, type EntryStore, wordOf } from "./entry-store.ts";
 
 /** Age of an entry whose place another one has taken. */
 export const DEAD = 255;
@@ -18,6 +18,8 @@ export class EntryTable {
   count = 0;
   /** The entry that the next lookup is likely to ask for. */
   expected = 0;
+  /** Those that the one before has written: nobody asks for what was added after them in an order. */
+  #loaded = 0;
   /** The one that was expected when another was found elsewhere. */
   #departed = 0;
   readonly #store: EntryStore;
@@ -66,12 +68,14 @@ export class EntryTable {
     this.#ages[entry] = age;
   }
 
-  append(place: number, age: number): void {
+  /** @param isNew whether no entry has its hash */
+  append(place: number, age: number, isNew = false): void {
     this.#reserve(this.count + 1);
     const entry = this.count++;
+    if (place < ADDED) this.#loaded = this.count;
     this.#places[entry] = place;
     this.#ages[entry] = age;
-    if (this.#table.length > 0) this.#add(entry);
+    if (this.#table.length > 0) this.#add(entry, isNew);
     else {
       const bit = this.#store.word(place);
       this.#filter[(bit >>> 5) & (this.#filter.length - 1)]! |= 1 << bit;
@@ -112,7 +116,7 @@ export class EntryTable {
   }
 
   #near(from: number, hash: Uint8Array, offset: number): number {
-    const end = Math.min(from + NEAR, this.count);
+    const end = Math.min(from + NEAR, this.#loaded);
     for (let entry = from; entry < end; entry++) if (this.#is(entry, hash, offset)) return entry;
     return -1;
   }
@@ -161,8 +165,8 @@ export class EntryTable {
     for (let entry = 0; entry < this.count; entry++) if (this.#ages[entry] !== DEAD) this.#add(entry);
   }
 
-  /** Adds an entry to the table. */
-  #add(entry: number): void {
+  /** Adds an entry to the table. @param isNew whether there is none with its hash: then no other need be looked at */
+  #add(entry: number, isNew = false): void {
     const store = this.#store;
     const place = this.#places[entry]!;
     const { bytes } = store.reader(place);
@@ -170,7 +174,7 @@ export class EntryTable {
     const mask = this.#table.length - 1;
     for (let i = wordOf(bytes, hash) & mask; ; i = (i + 1) & mask) {
       const other = this.#table[i]! - 1;
-      if (other >= 0 && !store.hashIs(this.#places[other]!, bytes, hash)) continue;
+      if (other >= 0 && (isNew || !store.hashIs(this.#places[other]!, bytes, hash))) continue;
       this.#table[i] = entry + 1;
       if (other < 0) return;
       // Borg's dict keeps the last of two.

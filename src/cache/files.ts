@@ -285,7 +285,7 @@ export class FilesCache {
     this.#anyAdded = true;
     const place = this.#store.add(hash, hashOffset, numbers, ids, 0, 32, count, bare && this.marksBare);
     const entry = this.#table.findChanged(hash, hashOffset);
-    if (entry < 0) this.#table.append(place, 0);
+    if (entry < 0) this.#table.append(place, 0, true);
     else {
       this.#table.move(entry, place);
       this.#table.setAge(entry, 0);
