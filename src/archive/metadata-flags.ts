@@ -22,6 +22,9 @@ const timing = new Set([EXT, XFS, BTRFS]);
 /** tmpfs does so in newer Linux only; that is relied on from here on. */
 const TIMING_TMPFS = [6, 6];
 
+/** A status tells the size that reading finds, and not what another machine or program has said some time ago. */
+const sizing = new Set([EXT, XFS, BTRFS, TMPFS, F2FS]);
+
 const byDevice = new Map<number, number>();
 
 /**
@@ -36,6 +39,11 @@ export function aclNamesAreListed(dev: number, at: { readonly path: string }): b
 export function changeTimeTellsOfAttributes(dev: number, at: { readonly path: string }): boolean {
   const type = fileSystemOf(dev, at);
   return timing.has(type) || (type === TMPFS && isAtLeast(release(), TIMING_TMPFS));
+}
+
+/** Whether a file of which as many bytes were read as its status says afterwards has ended there. */
+export function sizesAreTrue(dev: number, at: { readonly path: string }): boolean {
+  return sizing.has(fileSystemOf(dev, at));
 }
 
 function isAtLeast(version: string, [major, minor]: readonly number[]): boolean {

@@ -12,7 +12,9 @@ export interface FileSource {
   /** Opens for reading, without following a final symlink unless it is `special`. Throws errors with .code. */
   open(request: ReadRequest): number;
   /** Into one of two objects that are used again and again. */
-  fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint };
+  fstat(fd: number, which: 0 | 1): FreshStat & { ino: number | bigint; dev: number };
+  /** Whether a file of this device that was read to its size need not be asked for more. */
+  endsAtSize(dev: number, request: ReadRequest): boolean;
   /** Reads up to n bytes into the core's memory, from the file's position or a given one; 0 at the end. */
   read(fd: number, at: number, n: number, position?: number): number;
   close(fd: number): void;

@@ -23,7 +23,7 @@ import { errorText } from "./records.ts";
 
 // What is touched stays resident: the buffer has room for twice the largest chunk, but small files are gathered in its
 // first part, and large ones are read on by some chunks at a time.
-const GATHER_BYTES = 1 << 20;
+const GATHER_BYTES = 1 << 19;
 const READ_BYTES = 8 << 20;
 /** A batch that has no room for more chunks than these is stored. */
 const FEW_CHUNKS = 8;
@@ -132,6 +132,7 @@ export class Engine {
       }
       let have = 0;
       let ended = false;
+      let after: FreshStat | undefined;
       const start = this.#buffer + this.#used;
       const room = this.#gather - this.#used;
       while (have < room) {
@@ -141,8 +142,16 @@ export class Engine {
           break;
         }
         have += n;
+        if (have !== before.size || request.special) continue;
+        if (this.#files.endsAtSize(before.dev, request)) {
+          // Its status has to be asked for anyway, and tells if there is more.
+          after = this.#files.fstat(fd, 1);
+          ended = after.size === have;
+          if (ended) break;
+          after = undefined;
+        }
         // One byte of room tells the end of file apart from a file that grew, without a read of its own.
-        if (have === before.size && !request.special && have < room && before.size > 0) {
+        if (have < room) {
           const more = this.#files.read(fd, start + have, 1);
           if (more === 0) {
             ended = true;
@@ -163,14 +172,14 @@ export class Engine {
           // More than the tables have room for: in parts, as a large file.
           this.#chunker.reset();
           yield* this.#window(have, true, 0);
-          this.#endFile(fd, request, before);
+          this.#endFile(fd, request, before, after);
           yield* this.#flush();
           return;
         }
         this.batch.push(this.#buffer, cuts);
       } else this.batch.push(start, cuts);
       this.#used = align4(this.#used + have);
-      this.#endFile(fd, request, before);
+      this.#endFile(fd, request, before, after);
       if (!this.batch.hasRoomFor(FEW_CHUNKS + 1)) yield* this.#flush();
     } catch (e) {
       yield* this.#fail(e);
@@ -315,9 +324,14 @@ export class Engine {
     return have - done;
   }
 
-  /** All of a file is in the batch: whether it has changed meanwhile, and is what the walk saw. */
-  #endFile(fd: number, request: ReadRequest, before: FreshStat): void {
-    const after = this.#files.fstat(fd, 1);
+  /** All of a file is in the batch: whether it has changed meanwhile, and is what the walk saw.
+   *  @param after its status now that it was read, if that is known */
+  #endFile(
+    fd: number,
+    request: ReadRequest,
+    before: FreshStat,
+    after: FreshStat = this.#files.fstat(fd, 1),
+  ): void {
     const mode = this.#setup.filesChanged;
     let changed = false;
     if (!request.special && mode !== "disabled") {

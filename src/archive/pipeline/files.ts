@@ -3,6 +3,7 @@
 import type { Core } from "../../core/index.ts";
 import { fsDecodeRange } from "../../format/bytes.ts";
 import { fs, holes, MemoryReader, Stat } from "../../runtime/index.ts";
+import { sizesAreTrue } from "../metadata-flags.ts";
 import type { FileSource } from "./engine-setup.ts";
 
 /** @param core into whose memory files are read */
@@ -11,6 +12,8 @@ export function fileSource(core: Core): FileSource {
   const stats = [new Stat(), new Stat()] as const;
   const plain = { follow: false, blocking: false };
   const special = { follow: true, blocking: true };
+  let asked = -1;
+  let answer = false;
   return {
     open: ({ bytes, pathAt, pathEnd, special: isSpecial }) => {
       const options = isSpecial ? special : plain;
@@ -20,6 +23,13 @@ export function fileSource(core: Core): FileSource {
       );
     },
     fstat: (fd, which) => fs.fstat(fd, stats[which]),
+    endsAtSize: (dev, { bytes, pathAt, pathEnd }) => {
+      if (dev !== asked) {
+        answer = sizesAreTrue(dev, { path: fsDecodeRange(bytes, pathAt, pathEnd) });
+        asked = dev;
+      }
+      return answer;
+    },
     read: (fd, at, n, position) => reader.read(fd, at, n, position),
     close: fs.closeFd,
     ranges: (fd, from) => holes.fileRanges(fd, from),
