@@ -388,7 +388,7 @@ export class HashIndex {
 }
 
 /** Bytes of a table whose predecessor is worth a garbage collection. */
-const LARGE = 4 << 20;
+const LARGE = 16 << 20;
 
 /** A shared table stays until each thread that has known it has noticed that nobody there does any more, which might take
  *  longer than the backup. Called when a larger one has come: 3 MB less of 100,000 chunks, for 5 ms in each thread. */

@@ -1,5 +1,6 @@
 // The archive does not depend on the number of workers: the same tree gives the same item stream, chunk ids and
-// stored sizes with none, one and three. Borg reads it and agrees about the chunks.
+// stored sizes with none, one, two and three (of which the last is started where a core would be left without one, or where
+// there is more to do than the main thread can do beside the others). Borg reads it and agrees about the chunks.
 import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { alcoveCommand, Sandbox } from "../support/programs.ts";
@@ -7,7 +8,7 @@ import { makeTree, randomBytes } from "../support/tree.ts";
 
 describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
   const box = new Sandbox();
-  const counts = ["0", "1", "3"];
+  const counts = ["0", "1", "2", "3"];
   // Each count has a copy of one repository, so that keys and chunker seed are the same, and a cache of its own.
   const envOf = (n: string) => ({ env: { BORG_BASE_DIR: box.path(`base${n}`) } });
 
@@ -45,12 +46,12 @@ describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
   };
 
   it("gives the same item stream whatever their number", { timeout: 60_000 }, () => {
-    const [none, one, three] = counts.map(stream);
+    const [none, ...some] = counts.map(stream);
     expect(none!.names.length).toBeGreaterThan(0);
-    expect(one!.names).toEqual(none!.names);
-    expect(three!.names).toEqual(none!.names);
-    expect(one!.bytes === none!.bytes).toBe(true);
-    expect(three!.bytes === none!.bytes).toBe(true);
+    for (const { names, bytes } of some) {
+      expect(names).toEqual(none!.names);
+      expect(bytes === none!.bytes).toBe(true);
+    }
   });
 
   it("stores every chunk once, and borg finds nothing missing", { timeout: 60_000 }, () => {
@@ -61,8 +62,7 @@ describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
       const { total_chunks, total_unique_chunks, total_size, unique_size } = stats;
       return { total_chunks, total_unique_chunks, total_size, unique_size };
     });
-    expect(figures[1]).toEqual(figures[0]);
-    expect(figures[2]).toEqual(figures[0]);
+    for (const other of figures.slice(1)) expect(other).toEqual(figures[0]);
   });
 });
 

@@ -22,7 +22,7 @@ export const MAX_BATCH_CHUNKS = 512;
 const MAX_PLANNED = 1024;
 const RECENT_LIMIT = 1 << 14;
 /** A slot is handed over long before it is full: what is touched stays resident. */
-const SLOT_BYTES = 1 << 20;
+const SLOT_BYTES = 1 << 19;
 
 /** What the driver must do before the engine is resumed: publish the slot and set a new one, grant nonces, or
  *  set the next piece of input (runStream only). */

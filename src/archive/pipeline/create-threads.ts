@@ -2,6 +2,7 @@
 // they are ready when the repository, its key and the caches are: then they are set up.
 import type { HashIndexShare } from "../../core/hashindex.ts";
 import { coreModule } from "../../core/index.ts";
+import { runtime } from "../../runtime/platform.ts";
 import { Channel, INDEX_GENERATION, STOP } from "./channel.ts";
 import type { EngineSetup } from "./engine-setup.ts";
 import { messagePorts, startThread, type Thread } from "./threads.ts";
@@ -21,32 +22,47 @@ export class CreateThreads {
   readonly wake = new Int32Array(new SharedArrayBuffer(4));
   /** What the first thread that died has died of. */
   failure: Error | undefined;
+  readonly #entryBytes: number;
+  #missing: number;
 
-  /** @param entryBytes room for objects in an output slot of a channel */
+  /** Starts them, but where each core would get one the last: the main thread does its work meanwhile.
+   *  @param entryBytes room for objects in an output slot of a channel */
   constructor(count: number, entryBytes: number) {
-    const module = coreModule();
-    for (let i = 0; i < count; i++) {
-      const channel = Channel.create(entryBytes, this.wake.buffer);
-      const { here, there } = messagePorts();
-      const fail = (e: Error): void => {
-        this.failure ??= e;
-      };
-      const data = { channel: channel.share, module, port: there };
-      this.all.push({
-        channel,
-        thread: startThread({ role: "create", data }, fail, undefined, [there]),
-        port: here,
-      });
-    }
+    this.#entryBytes = entryBytes;
+    this.#missing = count > 1 && count >= runtime.cores ? 1 : 0;
+    for (let i = this.#missing; i < count; i++) this.#start();
+  }
+
+  /** Whether the last one was started. */
+  get isComplete(): boolean {
+    return this.#missing === 0;
+  }
+
+  /** Starts the last one. @returns it, to be told what the others were told */
+  complete(): CreateThread {
+    this.#missing = 0;
+    return this.#start();
+  }
+
+  #start(): CreateThread {
+    const channel = Channel.create(this.#entryBytes, this.wake.buffer);
+    const { here, there } = messagePorts();
+    const fail = (e: Error): void => {
+      this.failure ??= e;
+    };
+    const data = { channel: channel.share, module: coreModule(), port: there };
+    const thread = {
+      channel,
+      thread: startThread({ role: "create", data }, fail, undefined, [there]),
+      port: here,
+    };
+    this.all.push(thread);
+    return thread;
   }
 
   /** Sends something to every worker, which looks for it before its next job. */
   tell(message: ToWorker): void {
-    for (const { channel, port } of this.all) {
-      port.postMessage(message);
-      channel.raise(INDEX_GENERATION);
-      channel.poke();
-    }
+    for (const thread of this.all) tell(thread, message);
   }
 
   /** Ends the threads. */
@@ -59,4 +75,10 @@ export class CreateThreads {
     }
     await Promise.all(threads.map(({ thread }) => thread.join()));
   }
+}
+
+export function tell({ channel, port }: CreateThread, message: ToWorker): void {
+  port.postMessage(message);
+  channel.raise(INDEX_GENERATION);
+  channel.poke();
 }

@@ -18,7 +18,7 @@ import {
   OUT_SLOTS,
 } from "./channel.ts";
 import type { Need } from "./chunk-batch.ts";
-import { CreateThreads } from "./create-threads.ts";
+import { CreateThreads, tell } from "./create-threads.ts";
 import { Engine } from "./engine.ts";
 import type { EngineSetup } from "./engine-setup.ts";
 import { fileSource } from "./files.ts";
@@ -29,6 +29,8 @@ import { SplitFile } from "./split-file.ts";
 
 const BATCH_BYTES = 2 << 20;
 const BATCH_FILES = 256;
+/** A batch that the main thread does by itself has at most so many bytes: its other work waits for it. */
+const OWN_BYTES = 4 << 20;
 /** Counter blocks a worker gets at a time: 64 MiB of data. */
 const GRANT_BLOCKS = 1 << 22;
 const YIELD_MS = 40;
@@ -73,6 +75,10 @@ function restOf(lane: Lane): number {
   return lane.outstanding === 0 ? 0 : Math.max(1, lane.outstanding - lane.received);
 }
 
+function newLane(channel: Channel): Lane {
+  return { channel, queue: [], outstanding: 0, received: 0, jobBytes: [], doneSeen: 0, lastJob: 0 };
+}
+
 interface InlineLane {
   engine: Engine;
   channel: Channel;
@@ -113,16 +119,15 @@ export class CreatePipeline {
     const { prepared, workers, setup } = this.#options;
     this.#threads = prepared ?? new CreateThreads(workers, this.#entryBytes);
     this.#threads.tell({ setup });
-    for (const { channel } of this.#threads.all)
-      this.#lanes.push({
-        channel,
-        queue: [],
-        outstanding: 0,
-        received: 0,
-        jobBytes: [],
-        doneSeen: 0,
-        lastJob: 0,
-      });
+    for (const { channel } of this.#threads.all) this.#lanes.push(newLane(channel));
+  }
+
+  /** Starts the one that the main thread has stood in for: there is more to do than that one can. */
+  #startLast(): void {
+    if (!this.#threads || this.#threads.isComplete) return;
+    const last = this.#threads.complete();
+    tell(last, { setup: this.#options.setup });
+    this.#lanes.push(newLane(last.channel));
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
@@ -245,8 +250,10 @@ export class CreatePipeline {
       this.#resetInlineSlot();
     };
     for (const need of run) {
-      if (need === "slot") await take();
-      else if (need === "data") engine.input = await input?.();
+      if (need === "slot") {
+        await take();
+        await this.#takeIn();
+      } else if (need === "data") engine.input = await input?.();
       else {
         const first = await this.#options.sink.reserveNonces(GRANT_BLOCKS);
         engine.batch.grantNonces(first, first + GRANT_BLOCKS);
@@ -267,20 +274,32 @@ export class CreatePipeline {
   async #dispatch(full = true): Promise<void> {
     if (this.#batch.length > 0) {
       if (full || this.#batchBytes > BATCH_BYTES) this.#startFor(this.#batchBytes);
-      if (this.#lanes.length === 0) {
+      const bytes = this.#batchBytes;
+      const lane = await this.#laneFor(bytes);
+      if (!lane) {
         const { engine, channel, queue } = this.#inlineEngine();
         queue.push(...this.#send(channel.jobs[0]!));
         await this.#runInline(engine.run(readJob(channel.jobs[0]!)));
       } else {
-        let lane = this.#freeLane();
-        for (; !lane; lane = this.#freeLane()) await this.#progress(true);
-        const bytes = this.#batchBytes;
         const { channel, queue } = lane;
         queue.push(...this.#send(channel.jobs[channel.get(JOBS_POSTED) % JOB_SLOTS]!));
         this.#post(lane, bytes);
       }
     }
     await this.#progress(false);
+  }
+
+  /** Who does a batch: a lane, which may have to be waited for; undefined for this thread. */
+  async #laneFor(bytes: number): Promise<Lane | undefined> {
+    if (this.#lanes.length === 0) return undefined;
+    let lane = this.#freeLane();
+    if (!lane && bytes > OWN_BYTES) {
+      this.#startLast();
+      lane = this.#freeLane();
+    }
+    if (!lane && !this.#threads!.isComplete) return undefined;
+    for (; !lane; lane = this.#freeLane()) await this.#progress(true);
+    return lane;
   }
 
   /** Copies the job and starts the next one. @returns who is told of its files */
@@ -326,6 +345,7 @@ export class CreatePipeline {
     const { size } = file.request;
     await this.#dispatch();
     this.#startFor(size);
+    this.#startLast();
     const { setup } = this.#options;
     const split = new SplitFile(file, setup.filesChanged);
     this.#splits = [...this.#splits.filter((other) => !other.file.done), split];
@@ -350,36 +370,42 @@ export class CreatePipeline {
     for (;;) {
       const wake = this.#threads?.wake ?? NOBODY;
       const seen = Atomics.load(wake, 0);
-      let any = false;
-      for (const lane of this.#lanes) {
-        const { channel } = lane;
-        if (channel.get(GRANTS_GIVEN) === channel.get(GRANTS_TAKEN)) {
-          const first = await this.#options.sink.reserveNonces(GRANT_BLOCKS);
-          channel.grant(first, first + GRANT_BLOCKS);
-          channel.poke();
-        }
-        while (channel.get(OUT_PUBLISHED) > channel.get(OUT_RELEASED)) {
-          const n = channel.get(OUT_RELEASED) % OUT_SLOTS;
-          const { entryBytes, recordBytes } = channel.outLengths(n);
-          lane.received += await this.#intake.take(
-            lane.queue,
-            channel.entries[n]!.subarray(0, entryBytes),
-            channel.recordViews[n]!,
-            recordBytes,
-          );
-          channel.raise(OUT_RELEASED);
-          const index = this.#options.sink.newIndex();
-          if (index) this.#spreadIndex(index);
-          channel.poke();
-          any = true;
-        }
-      }
+      const any = await this.#takeIn();
       await this.#breathe();
       if (any || !wait) return;
       if (this.#options.asyncSink) {
         await new Promise((resolve) => setTimeout(resolve, Atomics.load(wake, 0) === seen ? 2 : 0));
       } else Atomics.wait(wake, 0, seen, YIELD_MS);
     }
+  }
+
+  /** Takes in what the lanes have published. @returns whether there was any */
+  async #takeIn(): Promise<boolean> {
+    let any = false;
+    for (const lane of this.#lanes) {
+      const { channel } = lane;
+      if (channel.get(GRANTS_GIVEN) === channel.get(GRANTS_TAKEN)) {
+        const first = await this.#options.sink.reserveNonces(GRANT_BLOCKS);
+        channel.grant(first, first + GRANT_BLOCKS);
+        channel.poke();
+      }
+      while (channel.get(OUT_PUBLISHED) > channel.get(OUT_RELEASED)) {
+        const n = channel.get(OUT_RELEASED) % OUT_SLOTS;
+        const { entryBytes, recordBytes } = channel.outLengths(n);
+        lane.received += await this.#intake.take(
+          lane.queue,
+          channel.entries[n]!.subarray(0, entryBytes),
+          channel.recordViews[n]!,
+          recordBytes,
+        );
+        channel.raise(OUT_RELEASED);
+        const index = this.#options.sink.newIndex();
+        if (index) this.#spreadIndex(index);
+        channel.poke();
+        any = true;
+      }
+    }
+    return any;
   }
 
   // The main thread blocks while it waits for workers; signals, timers and the death of a worker are seen here.
