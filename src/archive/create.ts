@@ -450,6 +450,7 @@ export class Creator {
       onWarning?.(warning);
       onStatus?.(warning instanceof FileChangedWarning ? "C" : "E", path);
     }
+    run.memorize();
     // Copied here; what is written is written of the copy.
     const wait = this.#writer.addEncoded(run.items());
     this.#spareRuns.push(run);

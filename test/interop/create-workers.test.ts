@@ -54,6 +54,18 @@ describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
     }
   });
 
+  it("leaves the same files cache, in the walk's order: the next backup asks in it", () => {
+    const cache = (n: string): string => {
+      const dir = box.path(`base${n}`, ".cache", "borg");
+      const [id] = readdirSync(dir).filter((name) => /^[0-9a-f]{64}$/.test(name));
+      const [files] = readdirSync(`${dir}/${id}`).filter((name) => /^files/.test(name));
+      return readFileSync(`${dir}/${id}/${files}`).toString("latin1");
+    };
+    const [none, ...some] = counts.map(cache);
+    expect(none!.length).toBeGreaterThan(50_000);
+    for (const other of some) expect(other === none).toBe(true);
+  });
+
   it("stores every chunk once, and borg finds nothing missing", { timeout: 60_000 }, () => {
     const figures = counts.map((n) => {
       box.ok(box.borg(["check", "--verify-data", `repo${n}`], envOf(n)));

@@ -42,7 +42,9 @@ const PATH_AT = 11; // in #paths
 const PATH_LENGTH = 12;
 const BEHIND = 13; // bytes of #behind that come before the file
 const BARE = 14; // whether its entry of the files cache may say that it has no attributes
-const NUMBERS = 15;
+const IDS_AT = 15; // in the ids; of a file that is complete, and negative where the files cache must not know it
+const ID_COUNT = 16;
+const NUMBERS = 17;
 
 /** Upper half from which on a time does not fit 63 bits. */
 const TOO_LATE = 0x80000000;
@@ -109,7 +111,7 @@ export class FileRun implements RunOfFiles {
     this.told.length = this.raced.length = 0;
     this.#items.consume(this.#items.length);
     this.#behind.consume(this.#behind.length);
-    this.#file.chunkCount = 0;
+    this.#file.chunkCount = this.#file.idsAt = 0;
     this.#open = true;
     return this;
   }
@@ -202,7 +204,8 @@ export class FileRun implements RunOfFiles {
   chunk(bytes: Uint8Array, idAt: number, size: number, csize: number): void {
     const file = this.#file;
     const n = file.chunkCount++;
-    if ((n + 1) * ID > file.ids.length) {
+    const at = file.idsAt + n * ID;
+    if (at + ID > file.ids.length) {
       const ids = new Uint8Array(2 * file.ids.length);
       ids.set(file.ids);
       file.ids = ids;
@@ -212,38 +215,36 @@ export class FileRun implements RunOfFiles {
       sizes.set(file.sizes);
       file.sizes = sizes;
     }
-    for (let k = 0; k < ID; k++) file.ids[n * ID + k] = bytes[idAt + k]!;
+    for (let k = 0; k < ID; k++) file.ids[at + k] = bytes[idAt + k]!;
     file.sizes[2 * n] = size;
     file.sizes[2 * n + 1] = csize;
   }
 
   end(flags: number, fresh: FreshStat | undefined): undefined {
-    const { files, stats, collector } = this.#context;
+    const { stats, collector } = this.#context;
     const file = this.#file;
     const n = this.#numbers;
-    const stamp = this.#stamp;
     const i = this.#next();
     const at = i * NUMBERS;
     stats.nfiles++;
-    stamp.size = n[at + SIZE]!;
-    stamp.ino = n[at + INO]!;
-    stamp.mtimeSec = n[at + MTIME]!;
-    stamp.mtimeNsec = n[at + MTIME + 1]!;
-    stamp.ctimeSec = n[at + CTIME]!;
-    stamp.ctimeNsec = n[at + CTIME + 1]!;
     const pathAt = n[at + PATH_AT]!;
     file.paths = this.#paths;
     file.pathAt = pathAt + (this.#paths[pathAt] === 0x2f ? 1 : 0);
     file.pathEnd = pathAt + n[at + PATH_LENGTH]!;
     if (fresh) {
-      const { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = fresh;
-      Object.assign(stamp, { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec });
+      n[at + SIZE] = fresh.size;
+      n[at + MTIME] = fresh.mtimeSec;
+      n[at + MTIME + 1] = fresh.mtimeNsec;
+      n[at + CTIME] = fresh.ctimeSec;
+      n[at + CTIME + 1] = fresh.ctimeNsec;
+      // Attributes were listed before the file was opened: a fresh ctime may tell of new ones.
+      n[at + BARE] = 0;
       // What was found when the file was opened is not what the walk saw.
       this.#items.encode(this.#item(i, Object.assign(new Stat(), fresh), this.#chunks()));
     } else {
       const { times } = file;
-      plainTime(stamp.mtimeSec, stamp.mtimeNsec, times, 0);
-      plainTime(stamp.ctimeSec, stamp.ctimeNsec, times, 2);
+      plainTime(n[at + MTIME]!, n[at + MTIME + 1]!, times, 0);
+      plainTime(n[at + CTIME]!, n[at + CTIME + 1]!, times, 2);
       plainTime(n[at + ATIME]!, n[at + ATIME + 1]!, times, 4);
       file.mode = n[at + MODE]!;
       file.uid = n[at + UID]!;
@@ -254,17 +255,39 @@ export class FileRun implements RunOfFiles {
       for (let k = 0; k < file.chunkCount; k++) file.size += file.sizes[2 * k]!;
       this.#items.plain(file);
     }
-    if (flags & CHANGED) this.#tell(i, (path) => new FileChangedWarning(path));
-    else {
-      // Attributes were listed before the file was opened: a fresh ctime may tell of new ones.
-      const bare = fresh === undefined && n[at + BARE] === 1;
-      files.memorize(this.#digests, i * DIGEST, stamp, file.ids, file.chunkCount, bare);
+    if (flags & CHANGED) {
+      this.#tell(i, (path) => new FileChangedWarning(path));
+      n[at + IDS_AT] = -1;
+    } else {
+      n[at + IDS_AT] = file.idsAt;
+      n[at + ID_COUNT] = file.chunkCount;
+      file.idsAt += file.chunkCount * ID;
     }
     this.#finished();
   }
 
+  /** Lets the files cache know what was read, in the walk's order. */
+  memorize(): void {
+    const { files } = this.#context;
+    const n = this.#numbers;
+    const stamp = this.#stamp;
+    const { ids } = this.#file;
+    for (let i = 0, at = 0; i < this.#files; i++, at += NUMBERS) {
+      if (n[at + IDS_AT]! < 0) continue;
+      stamp.size = n[at + SIZE]!;
+      stamp.ino = n[at + INO]!;
+      stamp.mtimeSec = n[at + MTIME]!;
+      stamp.mtimeNsec = n[at + MTIME + 1]!;
+      stamp.ctimeSec = n[at + CTIME]!;
+      stamp.ctimeNsec = n[at + CTIME + 1]!;
+      const bare = n[at + BARE] === 1;
+      files.memorize(this.#digests, i * DIGEST, stamp, ids, n[at + ID_COUNT]!, bare, n[at + IDS_AT]!);
+    }
+  }
+
   fail(error: ReadError): ChunkRef[] {
     const i = this.#next();
+    this.#numbers[i * NUMBERS + IDS_AT] = -1;
     if (error.code === RACE) this.raced.push({ path: this.#path(i), at: this.#items.length });
     else this.#tell(i, (path) => problemOf(path, error));
     const chunks = this.#chunks();
@@ -318,9 +341,9 @@ export class FileRun implements RunOfFiles {
   }
 
   #chunks(): ChunkRef[] {
-    const { ids, sizes, chunkCount } = this.#file;
+    const { ids, idsAt, sizes, chunkCount } = this.#file;
     return Array.from({ length: chunkCount }, (_, i) => ({
-      id: ids.slice(i * ID, (i + 1) * ID),
+      id: ids.slice(idsAt + i * ID, idsAt + (i + 1) * ID),
       size: sizes[2 * i]!,
       csize: sizes[2 * i + 1]!,
     }));
