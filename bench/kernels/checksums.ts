@@ -1,7 +1,7 @@
 // CRC-32 and XXH64 over 1 MiB pieces.
 
-import * as host from "../../src/core/host.ts";
 import { Core, coreModule } from "../../src/core/index.ts";
+import { nativeCrc32 } from "../../src/runtime/crc32.ts";
 import { random, type Setting } from "./data.ts";
 import { hashWasm } from "./libraries.ts";
 import { type Row, rates } from "./measure.ts";
@@ -15,7 +15,7 @@ export async function checksums({ seconds }: Setting): Promise<Row[]> {
   core.u8.set(random(SIZE, 9), at);
   const view = core.view(at, SIZE);
   const wasm = await hashWasm();
-  const native = host.crc32;
+  const native = nativeCrc32;
   const crc = rates(
     SIZE,
     {

@@ -1,6 +1,7 @@
 // What `alcove benchmark cpu` shows: every primitive in every implementation present on this machine and runtime
 // (the WebAssembly core, the host, plain JavaScript), and which of them is used.
 
+import { nativeCrc32 } from "../runtime/crc32.ts";
 import { type Choice, choose } from "./choose.ts";
 import { createHasher, type HashKind } from "./hasher.ts";
 import * as host from "./host.ts";
@@ -163,7 +164,7 @@ function works(choice: Choice): Work[] {
   const cuts = core.alloc(64 + 16 * 256) + 64;
   const lane = 65538;
   const scan = () => void core.raw.buzhashScan4(state, data, lane, 2 ** 21 - 1, cuts, 256);
-  const crc = host.crc32;
+  const crc = nativeCrc32;
   const slot = lz4Bound(BIG);
   const packed = core.alloc(slot);
   const text = core.alloc(BIG);

@@ -3,7 +3,6 @@
 
 import crypto, { type KeyObject } from "node:crypto";
 import zlib from "node:zlib";
-import { crc32 as crc32Native } from "../runtime/crc32.ts";
 import { releaseBuffer } from "../runtime/heap.ts";
 
 /** One-shot hash: without the object that createHash makes (Node ≥ 20.12); half the cost for small messages. */
@@ -119,11 +118,6 @@ export function aes256ctrInPieces(
 ): void {
   inPieces(crypto.createCipheriv("aes-256-ctr", key, iv), data, take);
 }
-
-type Crc32 = (data: Uint8Array, seed?: number) => number;
-
-/** CRC-32 continuing from `seed`; every supported runtime has it. */
-export const crc32: Crc32 | undefined = crc32Native;
 
 /** zlib streams (RFC 1950), present everywhere. */
 export const zlibCodec = {

@@ -7,12 +7,13 @@ import { type CompressionSpec, type Compressor, createCompressor } from "../../c
 import type { Choice } from "../../core/choose.ts";
 import { combineCrc32 } from "../../core/crc-combine.ts";
 import { createHasher, createHostHmac, type Hasher } from "../../core/hasher.ts";
-import { aes256ctrInPieces, crc32 as hostCrc32 } from "../../core/host.ts";
+import { aes256ctrInPieces } from "../../core/host.ts";
 import type { HostHmac } from "../../core/host-hash.ts";
 import type { Core } from "../../core/index.ts";
 import { lz4Bound } from "../../core/index.ts";
 import { ENVELOPE_SIZE, IV_SIZE, type KeyMaterial, MAC_SIZE } from "../../crypto/material.ts";
 import { type KeyModeInfo, keyMode } from "../../crypto/modes.ts";
+import { crc32 } from "../../runtime/crc32.ts";
 import { type NativeCtr, nativeCtr } from "../../runtime/index.ts";
 
 /** CRC, size, tag and key before the data of a PUT entry. */
@@ -43,7 +44,7 @@ export class ChunkSealing {
   readonly #mac: Hasher | undefined;
   /** For the MACs of large chunks, where the host makes them. */
   readonly #macKey: KeyObject | undefined;
-  readonly #hostCrc: typeof hostCrc32;
+  readonly #hostCrc: typeof crc32 | undefined;
   readonly #direct: Direct | undefined;
   readonly #stageAt: number;
   readonly #stageCapacity: number;
@@ -85,7 +86,7 @@ export class ChunkSealing {
       const hmac = isHosts && cipher ? createHostHmac(core, material.encHmacKey, choice) : undefined;
       if (cipher && hmac) this.#direct = { cipher, key: material.encKey, hmac };
     }
-    this.#hostCrc = choice.crc32 === "host" ? hostCrc32 : undefined;
+    this.#hostCrc = choice.crc32 === "host" ? crc32 : undefined;
     this.#stageCapacity = Math.max(STAGE_BYTES, largestBlob) + lz4Bound(0) + 64;
     this.#stageAt = core.alloc(this.#stageCapacity);
     // Of large chunks there are none here where they are made directly.
