@@ -37,9 +37,9 @@ export function measure(command: readonly string[], cwd: string, env: NodeJS.Pro
     let looks = 0;
     const look = (): void => {
       watch(String(child.pid), peaks, true);
-      timer = setTimeout(look, ++looks < 30 ? 10 : 100);
+      timer = setTimeout(look, ++looks < 20 ? 20 : 100);
     };
-    let timer = setTimeout(look, 10);
+    let timer = setTimeout(look, 20);
     child.on("error", reject);
     let wall = 0;
     child.on("exit", () => {
