@@ -65,8 +65,9 @@ export async function run(args: Args, ctx: Context): Promise<void> {
     since = performance.now();
   };
   const early = (config: RepositoryConfig): void => {
-    anticipateKey(config.key, ctx.env);
+    // First what takes longer.
     start(toHex(config.id));
+    anticipateKey(config.key, ctx.env);
   };
   try {
     await withRepository(ctx, args, { exclusive: true, early }, async (locked) => {

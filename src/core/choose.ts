@@ -60,9 +60,9 @@ function probe(core: Core): Choice {
   const rates = { sha: measured(sha), hmac: measured(hmac) };
   const sha512 = best(3, 3, () => host.sha512(data)) / SAMPLE;
   const instructions = sha512 > 1.2 * rates.sha.perByte;
-  // Where the host wins anyway only the length from which on is open, and waiting for the optimised code would cost
-  // more than a rough figure: it comes out near the speed of a native SHA-512 (0.92 and 0.85 GB/s on Zen 5).
-  const wasmPerByte = instructions ? Math.min(wasmRate(core, at, 2), sha512) : wasmRate(core, at, 15);
+  // Where the host wins anyway only the length from which on is open, and to measure the core would cost more than a rough
+  // figure: its optimised code comes out near the speed of a native SHA-512 (0.92 and 0.85 GB/s on Zen 5).
+  const wasmPerByte = instructions ? sha512 : wasmRate(core, at, 15);
   return {
     sha256HostFrom: threshold(rates.sha, wasmPerByte, 0),
     // The host hashes the key's block at every message, which the core does not; the second pass is the core's anyway.
