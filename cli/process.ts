@@ -1,6 +1,6 @@
 // The command line as a process: its arguments, streams, signals and exit. Everything else is in cli/run.ts, which
 // tests run without a process of their own.
-import { exitProcess } from "../src/runtime/exit.ts";
+import { exitAfterSignal, exitProcess } from "../src/runtime/exit.ts";
 import type { Context } from "./context.ts";
 import { FdStream } from "./output/stream.ts";
 import { runCommandLine } from "./run.ts";
@@ -18,7 +18,7 @@ export async function main(): Promise<void> {
   let ctx: Context | undefined;
   const end = (reason: SignalAbort) => {
     ctx?.runAbruptHandlers();
-    process.exit(reason.exitCode);
+    exitAfterSignal(reason.signalNumber);
   };
   installSignalHandlers({
     abort: (reason) => {

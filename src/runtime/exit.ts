@@ -10,3 +10,14 @@ export function exitProcess(code: number): never {
   if (runtime.name === "node") libcAtHand()?.find("_exit")?.(code);
   process.exit(code);
 }
+
+/** Ends the process after a signal, without waiting for threads: one may wait for a fifo, for ever. Where there is no C library
+ *  at hand the signal itself does it, so that whoever looks sees that instead of the exit code, 128 and its number. */
+export function exitAfterSignal(signal: number): never {
+  const code = 128 + signal;
+  if (runtime.name === "node" && !libcAtHand()) {
+    for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(name);
+    process.kill(process.pid, signal);
+  }
+  return exitProcess(code);
+}

@@ -2,11 +2,12 @@
 // lock; a reader that goes away is no error; questions are read from standard input, line by line.
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { alcoveCommand } from "../support/programs.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), "alcove-signals-"));
@@ -67,6 +68,46 @@ describe("signals", () => {
       expect(readdirSync(repo).filter((n) => n.startsWith("lock"))).toEqual([]);
     });
   }
+});
+
+describe("a backup that waits for a fifo", () => {
+  const tree = join(dir, "fifos");
+  beforeAll(() => {
+    mkdirSync(tree);
+    expect(spawnSync("mkfifo", [join(tree, "fifo")]).status).toBe(0);
+  });
+
+  it.each([
+    ["node26", "SIGINT", {}],
+    ["node26", "SIGTERM", {}],
+    ["node24", "SIGTERM", { ALCOVE_FFI: "none" }],
+    ["deno", "SIGTERM", {}],
+    ["bun", "SIGTERM", {}],
+  ] as const)("on %s ends by %s %o and leaves no lock", { timeout: 60_000 }, async (on, signal, more) => {
+    const [program, ...words] = alcoveCommand(on);
+    const child = spawn(program!, [...words, "create", "--read-special", `${repo}::fifo-${on}`, "fifos"], {
+      env: { ...env, ...more },
+      cwd: dir,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let stderr = "";
+    child.stderr.on("data", (d) => {
+      stderr += d;
+    });
+    const ended = new Promise<[number | null, string | null]>((resolve) => {
+      child.on("close", (code, by) => resolve([code, by]));
+    });
+    for (let i = 0; i < 100 && !existsSync(join(repo, "lock.exclusive")); i++)
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    // What it waits for from then on never comes.
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    child.kill(signal);
+    const number = signal === "SIGINT" ? 2 : 15;
+    // Where there is no C library at hand the signal ends it.
+    expect(await ended).toEqual("ALCOVE_FFI" in more ? [null, signal] : [128 + number, null]);
+    expect(stderr).toMatch(/Keyboard interrupt|Received SIGTERM/);
+    expect(readdirSync(repo).filter((n) => n.startsWith("lock"))).toEqual([]);
+  });
 });
 
 describe("an interrupted backup", () => {

@@ -100,6 +100,8 @@ export class CreatePipeline {
   #job = new JobWriter(this.#jobBytes);
   #batch: (PendingFile | RunOfFiles)[] = [];
   #batchBytes = 0;
+  /** A file in it may keep whoever reads it waiting for ever: a fifo, a device. */
+  #batchWaits = false;
   #readHere: number;
   readonly #intake: Intake;
   /** Of the batches that this thread has done beside workers. */
@@ -142,6 +144,7 @@ export class CreatePipeline {
     if (!file.request.special && this.splits(file.request.size)) return this.#submitSplit(file);
     if (!this.#job.add(file.request)) return this.#dispatch().then(() => this.submit(file));
     this.#batch.push(file);
+    this.#batchWaits ||= file.request.special;
     return this.#added(file.request.size);
   }
 
@@ -280,7 +283,8 @@ export class CreatePipeline {
   /** @param full false for a batch sent before it is full: that alone is no reason to start workers */
   async #dispatch(full = true): Promise<void> {
     if (this.#batch.length > 0) {
-      if (full || this.#batchBytes > BATCH_BYTES) this.#startFor(this.#batchBytes);
+      if (this.#batchWaits) this.#start();
+      else if (full || this.#batchBytes > BATCH_BYTES) this.#startFor(this.#batchBytes);
       const bytes = this.#batchBytes;
       const lane = await this.#laneFor(bytes);
       if (!lane) {
@@ -302,7 +306,7 @@ export class CreatePipeline {
   async #laneFor(bytes: number): Promise<Lane | undefined> {
     if (this.#lanes.length === 0) return undefined;
     let lane = this.#freeLane();
-    if (!lane && bytes > OWN_BYTES) {
+    if (!lane && (bytes > OWN_BYTES || this.#batchWaits)) {
       this.#startLast();
       lane = this.#freeLane();
     }
@@ -327,6 +331,7 @@ export class CreatePipeline {
     this.#job = new JobWriter(this.#jobBytes);
     this.#batch = [];
     this.#batchBytes = 0;
+    this.#batchWaits = false;
     return batch;
   }
 
