@@ -3,6 +3,7 @@
 // there is more to do than the main thread can do beside the others). Borg reads it and agrees about the chunks.
 import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { reused, sealedInRepository } from "../fault/nonces.ts";
 import { alcoveCommand, Sandbox } from "../support/programs.ts";
 import { makeTree, randomBytes } from "../support/tree.ts";
 
@@ -64,6 +65,14 @@ describe.each(["none", "repokey-blake2"])("workers, encryption %s", (mode) => {
     const [none, ...some] = counts.map(cache);
     expect(none!.length).toBeGreaterThan(50_000);
     for (const other of some) expect(other === none).toBe(true);
+  });
+
+  it.runIf(mode !== "none")("uses no counter twice, whoever has sealed", () => {
+    for (const n of counts) {
+      const sealed = sealedInRepository(box.path(`repo${n}`));
+      expect(sealed.length).toBeGreaterThan(600);
+      expect(reused(sealed)).toBeUndefined();
+    }
   });
 
   it("stores every chunk once, and borg finds nothing missing", { timeout: 60_000 }, () => {
