@@ -31,23 +31,10 @@ export function loadCore(module?: WebAssembly.Module): Core {
   if (module) compiled ??= module;
   if (!instance) {
     instance = new Core(coreModule());
-    lendCrc32(piecewise(instance));
+    const core = instance;
+    lendCrc32((data, seed) => core.crc32Bytes(data, seed));
   }
   return instance;
-}
-
-/** CRC-32 of bytes anywhere, which go through memory that nobody else uses: what others have staged stays as it is. */
-function piecewise(core: Core): (data: Uint8Array, seed?: number) => number {
-  const at = core.alloc(PAGE);
-  return (data, seed = 0) => {
-    let sum = seed;
-    for (let from = 0; from < data.length; from += PAGE) {
-      const piece = data.subarray(from, from + PAGE);
-      core.u8.set(piece, at);
-      sum = core.crc32(at, piece.length, sum);
-    }
-    return sum;
-  };
 }
 
 /** Largest number of bytes `lz4Compress` can produce for n bytes. */
@@ -71,6 +58,8 @@ export class Core {
   #top: number;
   #stage = 0;
   #stageSize = 0;
+  /** Where crc32Bytes() puts pieces: there from the beginning, as memory that grows takes the views of its callers away. */
+  readonly #crcPiece: number;
   /** Regions that were given back, and sizes of those that were not, by address. */
   readonly #free: { at: number; size: number }[] = [];
   readonly #borrowed = new Map<number, number>();
@@ -102,6 +91,7 @@ export class Core {
     this.#out = this.alloc(DIGEST);
     this.#pair = this.alloc(8);
     this.#xxh = this.alloc(XXH64_STATE);
+    this.#crcPiece = this.alloc(PAGE);
   }
 
   /** Reserves a region for good and returns its address; the memory grows when needed. Contents are zero. */
@@ -262,8 +252,15 @@ export class Core {
     return this.raw.crc32(ptr, length, seed) >>> 0;
   }
 
+  /** Of bytes anywhere: they go through memory that nobody else uses, so that what others have staged stays as it is. */
   crc32Bytes(data: Uint8Array, seed = 0): number {
-    return this.crc32(this.stage(data), data.length, seed);
+    let sum = seed;
+    for (let from = 0; from < data.length; from += PAGE) {
+      const piece = data.subarray(from, from + PAGE);
+      this.u8.set(piece, this.#crcPiece);
+      sum = this.crc32(this.#crcPiece, piece.length, sum);
+    }
+    return sum;
   }
 
   /** XXH64 as an unsigned 64-bit number. */

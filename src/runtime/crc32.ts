@@ -20,18 +20,6 @@ export function lendCrc32(way: Crc32): void {
   lent ??= way;
 }
 
-/** Continues from `seed`; gives an unsigned number. */
-export const crc32: Crc32 = bun
-  ? (data, seed = 0) => bun.hash.crc32(data, seed)
-  : (data, seed = 0) => {
-      if (summed <= SOME) {
-        summed += data.length;
-        if (lent && summed <= SOME) return lent(data, seed);
-        if (summed <= FEW) return byTable(data, seed);
-      }
-      return (nativeCrc32 ?? lent ?? byTable)(data, seed);
-    };
-
 /** Whether the runtime has one of its own. Tells it without loading node:zlib. */
 export function hasNativeCrc32(): boolean {
   if (runtime.name !== "node") return true;
@@ -39,13 +27,31 @@ export function hasNativeCrc32(): boolean {
   return major > 22 || (major === 22 && minor >= 2) || (major === 20 && minor >= 15);
 }
 
-/** The runtime's own, for any number of bytes. */
-export const nativeCrc32: Crc32 | undefined = bun?.hash.crc32 ?? (hasNativeCrc32() ? viaZlib : undefined);
+/** The runtime's own, for any number of bytes; undefined on a Node that has none. */
+export const nativeCrc32: Crc32 | undefined = bun
+  ? (data, seed = 0) => bun.hash.crc32(data, seed)
+  : hasNativeCrc32()
+    ? viaZlib
+    : undefined;
 
 // node:zlib is loaded by the first call.
-function viaZlib(data: Uint8Array, seed?: number): number {
-  return zlib.crc32(data, seed);
+function viaZlib(data: Uint8Array, seed = 0): number {
+  const way = (zlib.crc32 as Crc32 | undefined) ?? lent ?? byTable;
+  return way(data, seed);
 }
+
+/** Continues from `seed`; gives an unsigned number. */
+export const crc32: Crc32 =
+  bun && nativeCrc32
+    ? nativeCrc32
+    : (data, seed = 0) => {
+        if (summed <= SOME) {
+          summed += data.length;
+          if (lent && summed <= SOME) return lent(data, seed);
+          if (summed <= FEW) return byTable(data, seed);
+        }
+        return (nativeCrc32 ?? lent ?? byTable)(data, seed);
+      };
 
 let table: Uint32Array | undefined;
 

@@ -6,10 +6,7 @@ import { join } from "node:path";
 import { pendingFile } from "../../src/archive/create-entry.ts";
 import type { PendingFile } from "../../src/archive/pipeline/pending-file.ts";
 import { CreatePipeline } from "../../src/archive/pipeline/pipeline.ts";
-import { parseChunkerParams } from "../../src/chunker/index.ts";
-import { choose } from "../../src/core/choose.ts";
-import { HashIndex } from "../../src/core/hashindex.ts";
-import { plaintextMaterial } from "../../src/crypto/material.ts";
+import { forgetfulSink, plainSetup } from "../support/pipeline-parts.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "alcove-pipeline-"));
 const file = (i: number): PendingFile => {
@@ -21,26 +18,12 @@ const file = (i: number): PendingFile => {
 };
 const pipeline = new CreatePipeline({
   workers: 2,
-  setup: {
-    material: plaintextMaterial(),
-    compression: { name: "none" },
-    chunker: parseChunkerParams("buzhash,10,14,12,4095"),
-    index: HashIndex.create(3, 0, true).share(),
+  setup: plainSetup("buzhash,10,14,12,4095", {
     filesChanged: "disabled",
-    sparse: false,
-    choice: choose(),
-    pieceBytes: 0,
     largestBlob: 1 << 20,
     bufferBytes: 4 << 20,
-  },
-  sink: {
-    count: () => -1,
-    expect: () => {},
-    store: async () => {},
-    newIndex: () => undefined,
-    reserveNonces: async () => 0,
-    release: async () => {},
-  },
+  }),
+  sink: forgetfulSink,
   asyncSink: false,
   entryBytes: 4 << 20,
   readHere: 0,

@@ -23,25 +23,23 @@ export class CreateThreads {
   /** What the first thread that died has died of. */
   failure: Error | undefined;
   readonly #entryBytes: number;
-  #missing: number;
+  /** Whether the last one was started. */
+  isComplete: boolean;
 
   /** Starts them, but where each core would get one the last: the main thread does its work meanwhile.
    *  @param entryBytes room for objects in an output slot of a channel */
   constructor(count: number, entryBytes: number) {
     this.#entryBytes = entryBytes;
-    this.#missing = count > 1 && count >= runtime.cores ? 1 : 0;
-    for (let i = this.#missing; i < count; i++) this.#start();
+    this.isComplete = count === 1 || count < runtime.cores;
+    for (let i = this.isComplete ? 0 : 1; i < count; i++) this.#start();
   }
 
-  /** Whether the last one was started. */
-  get isComplete(): boolean {
-    return this.#missing === 0;
-  }
-
-  /** Starts the last one. @returns it, to be told what the others were told */
-  complete(): CreateThread {
-    this.#missing = 0;
-    return this.#start();
+  /** Starts the last one, and sends it what the others were sent. */
+  complete(message: ToWorker): Channel {
+    this.isComplete = true;
+    const thread = this.#start();
+    tell(thread, message);
+    return thread.channel;
   }
 
   #start(): CreateThread {
@@ -77,7 +75,7 @@ export class CreateThreads {
   }
 }
 
-export function tell({ channel, port }: CreateThread, message: ToWorker): void {
+function tell({ channel, port }: CreateThread, message: ToWorker): void {
   port.postMessage(message);
   channel.raise(INDEX_GENERATION);
   channel.poke();

@@ -2,11 +2,10 @@
 // finished objects. Which worker gets which batch changes nothing in the archive: results are matched to their
 // files by order within a channel, and a chunk that two workers made at once is stored once, the first to arrive.
 import { leaveSharedTable } from "../../core/hashindex.ts";
-import { Core, coreModule } from "../../core/index.ts";
 import { compileLess, giveBackMemory, keepHeapSmall } from "../../runtime/heap.ts";
 import type { ChunkRef } from "../item.ts";
 import {
-  Channel,
+  type Channel,
   GRANTS_GIVEN,
   GRANTS_TAKEN,
   JOB_BYTES,
@@ -18,12 +17,11 @@ import {
   OUT_SLOTS,
 } from "./channel.ts";
 import type { Need } from "./chunk-batch.ts";
-import { CreateThreads, tell } from "./create-threads.ts";
-import { Engine } from "./engine.ts";
+import { CreateThreads } from "./create-threads.ts";
 import type { EngineSetup } from "./engine-setup.ts";
-import { fileSource } from "./files.ts";
 import { type ChunkSink, Intake } from "./intake.ts";
 import { JobWriter, LAST_PIECE, readJob } from "./messages.ts";
+import { OwnLane } from "./own-lane.ts";
 import type { PendingFile, RunOfFiles } from "./pending-file.ts";
 import { SplitFile } from "./split-file.ts";
 
@@ -83,18 +81,12 @@ function newLane(channel: Channel): Lane {
   return { channel, queue: [], outstanding: 0, received: 0, jobBytes: [], doneSeen: 0, lastJob: 0 };
 }
 
-interface InlineLane {
-  engine: Engine;
-  channel: Channel;
-  queue: (PendingFile | RunOfFiles)[];
-}
-
 export class CreatePipeline {
   readonly #options: PipelineOptions;
   readonly #lanes: Lane[] = [];
   readonly #entryBytes: number;
   #threads: CreateThreads | undefined;
-  #inline: InlineLane | undefined;
+  #own: OwnLane | undefined;
   /** What is sent next: the job's bytes, and who is told of its files. */
   readonly #jobBytes = new Uint8Array(JOB_BYTES);
   #job = new JobWriter(this.#jobBytes);
@@ -134,9 +126,7 @@ export class CreatePipeline {
   /** Starts the one that the main thread has stood in for: there is more to do than that one can. */
   #startLast(): void {
     if (!this.#threads || this.#threads.isComplete) return;
-    const last = this.#threads.complete();
-    tell(last, { setup: this.#options.setup });
-    this.#lanes.push(newLane(last.channel));
+    this.#lanes.push(newLane(this.#threads.complete({ setup: this.#options.setup })));
   }
 
   /** Adds a file; may wait until a worker has room. Its result appears in the object when `done` is true. */
@@ -208,10 +198,10 @@ export class CreatePipeline {
   /** Chunks a stream as one file, in this thread. Everything submitted before is done first. */
   async stream(file: PendingFile, pieces: AsyncIterable<Uint8Array>): Promise<void> {
     await this.drain();
-    const inline = this.#inlineEngine();
-    inline.queue.push(file);
+    const own = this.#ownLane();
+    own.queue.push(file);
     const iterator = pieces[Symbol.asyncIterator]();
-    await this.#runInline(inline.engine.runStream(), async () => {
+    await this.#runInline(own.engine.runStream(), async () => {
       const next = await iterator.next();
       return next.done ? undefined : next.value;
     });
@@ -223,41 +213,17 @@ export class CreatePipeline {
     this.#lanes.length = 0;
   }
 
-  #inlineEngine(): InlineLane {
-    if (this.#inline) return this.#inline;
-    const channel = Channel.create(this.#entryBytes, new SharedArrayBuffer(4));
-    // A core of its own, as a worker has: regions are never given back, so what many archives made by one process take
-    // must go with their pipelines (in the shared core 240 archives filled the memory, and the kernels never returned).
-    const core = new Core(coreModule());
-    const engine = new Engine(core, fileSource(core), this.#options.setup);
-    this.#inline = { channel, engine, queue: [] };
-    this.#resetInlineSlot();
-    return this.#inline;
-  }
-
-  #resetInlineSlot(): void {
-    const { engine, channel } = this.#inline!;
-    engine.batch.slot = {
-      entries: channel.entries[0]!,
-      view: channel.recordViews[0]!,
-      entryPos: 0,
-      recordPos: 0,
-    };
+  #ownLane(): OwnLane {
+    this.#own ??= new OwnLane(this.#options.setup, this.#entryBytes);
+    return this.#own;
   }
 
   async #runInline(run: Generator<Need, void>, input?: () => Promise<Uint8Array | undefined>): Promise<void> {
-    const { engine, channel, queue } = this.#inlineEngine();
+    const own = this.#ownLane();
+    const { engine } = own;
     const take = async (): Promise<void> => {
-      const { entryPos, recordPos } = engine.batch.slot;
-      await this.#intake.take(
-        queue,
-        channel.entries[0]!.subarray(0, entryPos),
-        channel.recordViews[0]!,
-        recordPos,
-      );
-      const index = this.#options.sink.newIndex();
-      if (index) this.#spreadIndex(index);
-      this.#resetInlineSlot();
+      await own.take(this.#intake);
+      this.#passIndexOn();
     };
     for (const need of run) {
       if (need === "slot") {
@@ -288,10 +254,10 @@ export class CreatePipeline {
       const bytes = this.#batchBytes;
       const lane = await this.#laneFor(bytes);
       if (!lane) {
-        const { engine, channel, queue } = this.#inlineEngine();
+        const own = this.#ownLane();
         const begin = performance.now();
-        queue.push(...this.#send(channel.jobs[0]!));
-        await this.#runInline(engine.run(readJob(channel.jobs[0]!)));
+        own.queue.push(...this.#send(own.job));
+        await this.#runInline(own.engine.run(readJob(own.job)));
         this.#did(bytes, performance.now() - begin);
       } else {
         const { channel, queue } = lane;
@@ -421,8 +387,7 @@ export class CreatePipeline {
           recordBytes,
         );
         channel.raise(OUT_RELEASED);
-        const index = this.#options.sink.newIndex();
-        if (index) this.#spreadIndex(index);
+        this.#passIndexOn();
         channel.poke();
         any = true;
       }
@@ -443,9 +408,12 @@ export class CreatePipeline {
     await this.#options.between?.();
   }
 
-  #spreadIndex(index: EngineSetup["index"]): void {
+  /** Tells all engines of a larger table of the chunk index, if there is one. */
+  #passIndexOn(): void {
+    const index = this.#options.sink.newIndex();
+    if (!index) return;
     this.#options.setup.index = index;
-    this.#inline?.engine.batch.useIndex(index);
+    this.#own?.engine.batch.useIndex(index);
     this.#threads?.tell({ index });
     leaveSharedTable(index);
   }

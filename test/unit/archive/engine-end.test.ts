@@ -8,12 +8,9 @@ import type { FileSource } from "../../../src/archive/pipeline/engine-setup.ts";
 import { Intake } from "../../../src/archive/pipeline/intake.ts";
 import { CHANGED, JobWriter, readJob } from "../../../src/archive/pipeline/messages.ts";
 import type { PendingFile } from "../../../src/archive/pipeline/pending-file.ts";
-import { parseChunkerParams } from "../../../src/chunker/index.ts";
-import { choose } from "../../../src/core/choose.ts";
-import { HashIndex } from "../../../src/core/hashindex.ts";
 import { Core, coreModule } from "../../../src/core/index.ts";
-import { plaintextMaterial } from "../../../src/crypto/material.ts";
 import { Stat } from "../../../src/runtime/index.ts";
+import { forgetfulSink, plainSetup } from "../../support/pipeline-parts.ts";
 
 const SIZE = 5000;
 
@@ -59,18 +56,9 @@ async function back(life: Life): Promise<{ file: PendingFile; calls: string[]; b
     ranges: () => undefined,
     seek: () => {},
   };
-  const engine = new Engine(core, files, {
-    material: plaintextMaterial(),
-    compression: { name: "none" },
-    chunker: parseChunkerParams("buzhash,19,23,21,4095"),
-    index: HashIndex.create(3, 0, true).share(),
-    filesChanged: "ctime",
-    sparse: false,
-    choice: choose(),
-    pieceBytes: 0,
-    largestBlob: 9 << 20,
-    bufferBytes: 17 << 20,
-  });
+  const sizes = { largestBlob: 9 << 20, bufferBytes: 17 << 20 };
+  const setup = plainSetup("buzhash,19,23,21,4095", { filesChanged: "ctime", ...sizes });
+  const engine = new Engine(core, files, setup);
   const channel = Channel.create(10 << 20, new SharedArrayBuffer(4));
   engine.batch.slot = {
     entries: channel.entries[0]!,
@@ -83,16 +71,8 @@ async function back(life: Life): Promise<{ file: PendingFile; calls: string[]; b
   const job = new JobWriter(channel.jobs[0]!);
   job.add(file.request);
   for (const need of engine.run(readJob(channel.jobs[0]!))) expect(need).toBe("nothing");
-  const sink = {
-    count: () => -1,
-    expect: () => {},
-    store: async () => {},
-    newIndex: () => undefined,
-    reserveNonces: async () => 0,
-    release: async () => {},
-  };
   const { entries, view, entryPos, recordPos } = engine.batch.slot;
-  await new Intake(sink).take([file], entries.subarray(0, entryPos), view, recordPos);
+  await new Intake(forgetfulSink).take([file], entries.subarray(0, entryPos), view, recordPos);
   expect(file.done).toBe(true);
   return { file, calls, bytes: file.chunks.reduce((sum, chunk) => sum + chunk.size, 0) };
 }
